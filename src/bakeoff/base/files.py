@@ -1,0 +1,85 @@
+"""Files that are either whole or absent.
+
+Accepted trade-offs: the folder's entry is not synced to disk, so that after a power cut (not a
+kill) the newest file may be missing, never torn; a temporary name left by a kill stays until the
+folder is cleaned.
+"""
+
+import contextlib
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import Any
+
+from bakeoff.base.errors import UserError
+
+
+def write_text_atomic(path: Path, text: str) -> None:
+    """Write UTF-8 with POSIX line ends; readers see the old content or the new, never a part."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    temporary = Path(name)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        temporary.replace(path)
+    except BaseException:
+        temporary.unlink(missing_ok=True)
+        raise
+
+
+def write_json_atomic(path: Path, value: Any) -> None:
+    write_text_atomic(path, json.dumps(value, ensure_ascii=False, indent=2) + "\n")
+
+
+def read_json(path: Path) -> Any:
+    return json.loads(path.read_text(encoding="utf-8"))
+
+
+def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
+    """Not atomic: for folders that are moved into place when whole."""
+    with path.open("w", encoding="utf-8", newline="\n") as file:
+        for row in rows:
+            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+
+
+def iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
+    """Rows of a file that we wrote; a torn last line (a killed writer) ends the reading."""
+    with path.open(encoding="utf-8") as file:
+        for line in file:
+            if not line.endswith("\n"):
+                return
+            yield json.loads(line)
+
+
+@contextlib.contextmanager
+def folder_when_whole(path: Path) -> Iterator[Path]:
+    """A fresh folder that takes the place of ``path`` when the block ends without an error."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+    try:
+        yield temporary
+        if path.exists():
+            shutil.rmtree(path)
+        temporary.chmod(0o755)
+        temporary.replace(path)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+
+
+def require_free_bytes(folder: Path, needed: int, what: str) -> None:
+    """Raise when the disk that holds ``folder`` has less than ``needed`` bytes free."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.exists())
+    free = shutil.disk_usage(existing).free
+    if free < needed:
+        raise UserError(
+            f"{what} needs {needed / 1e9:.1f} GB of disk, but {existing} has {free / 1e9:.1f} GB "
+            "free",
+            hint="free some space, or name another place with --runs-dir and --cache-dir",
+        )

@@ -1,0 +1,85 @@
+"""What can be added to bakeoff. This page is all that a contributor has to read.
+
+An implementation is pure translation: it never starts a process, never imports the tool that it
+drives, and gives the same answer for the same input. The runner writes the files of a ``Launch``
+into the run directory, starts it, watches it, and asks for its events and its result.
+"""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Protocol
+
+from bakeoff.schema.events import Event
+from bakeoff.schema.plan import Dialect, EvalPlan, Launch, Problem, TrainPlan, World
+from bakeoff.schema.results import EvalResult, TrainResult
+
+
+@dataclass(frozen=True, kw_only=True)
+class Inputs:
+    """Where a step finds what earlier steps made. Every path is absolute."""
+
+    python: Path
+    """Interpreter of the environment that the step runs in."""
+
+    model_dir: Path
+    data_dir: Path
+    artefact_dir: Path | None = None
+    """Adapter or full model of the training that is evaluated; None: the untouched model."""
+
+
+class Backend(Protocol):
+    """A trainer: a plan becomes a child process, its logs become events."""
+
+    requirements: ClassVar[tuple[str, ...]]
+    """Distributions that its environment must hold."""
+
+    accepts: ClassVar[frozenset[Dialect]]
+
+    def check(self, plan: TrainPlan) -> Sequence[Problem]:
+        """Everything that this backend cannot do for the plan; empty means it can run."""
+        ...
+
+    def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        """The process to start, with its working directory in ``run_dir``.
+
+        Started again in a directory where it was interrupted, that process goes on from its last
+        checkpoint.
+        """
+        ...
+
+    def read_events(self, run_dir: Path) -> Iterable[Event]:
+        """All events so far, oldest first; called again and again while the process runs."""
+        ...
+
+    def read_result(self, run_dir: Path) -> TrainResult:
+        """What a finished training left.
+
+        Raises:
+            FileNotFoundError: the training did not finish.
+        """
+        ...
+
+
+class Strategy(Protocol):
+    """A way to spread one training over devices, told in every dialect that it speaks."""
+
+    speaks: ClassVar[frozenset[Dialect]]
+
+    def check(self, world: World) -> Sequence[Problem]:
+        """Why this strategy cannot run on such a world; empty means it can."""
+        ...
+
+
+class EvalEngine(Protocol):
+    """Generates answers and has them scored; runs in its own environment like a backend."""
+
+    requirements: ClassVar[tuple[str, ...]]
+
+    def check(self, plan: EvalPlan) -> Sequence[Problem]: ...
+
+    def render(self, plan: EvalPlan, inputs: Inputs, run_dir: Path) -> Launch: ...
+
+    def read_events(self, run_dir: Path) -> Iterable[Event]: ...
+
+    def read_result(self, run_dir: Path) -> EvalResult: ...

@@ -1,0 +1,140 @@
+"""What will be run, fully resolved; nothing executed yet.
+
+A step is known by its content id: equal inputs give an equal id, so that work done once is found
+again. Ids of inputs stand in for the inputs: the id of a training holds that of its data and model.
+"""
+
+from enum import StrEnum
+from pathlib import PurePosixPath
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from bakeoff.schema.document import Document
+from bakeoff.schema.recipe import (
+    DataSpec,
+    LoraSpec,
+    Method,
+    ModelSpec,
+    Precision,
+    PromptSpec,
+    TrainSpec,
+)
+
+AxisValue = str | int | float | bool | None
+Device = Literal["auto", "cpu", "cuda", "mps"]
+
+
+class Dialect(StrEnum):
+    """A way of telling a trainer how to distribute itself."""
+
+    PLAIN = "plain"
+    TORCHRUN = "torchrun"
+    HF_FSDP = "hf_fsdp"
+    DEEPSPEED_JSON = "deepspeed_json"
+
+
+class Launch(Document):
+    """A child process: what to run, with which environment, next to which files."""
+
+    argv: tuple[str, ...]
+    env: dict[str, str] = Field(default_factory=dict)
+    files: dict[PurePosixPath, str] = Field(default_factory=dict)
+    """Written into the run directory before the start."""
+
+
+class World(Document):
+    num_nodes: Annotated[int, Field(ge=1)] = 1
+    devices_per_node: Annotated[int, Field(ge=1)] = 1
+
+
+class Problem(Document):
+    """Why a plan cannot run; ``hint`` is the change that would make it run."""
+
+    key: str
+    message: str
+    hint: str | None = None
+
+
+class ModelStep(Document):
+    """Bring the model to disk."""
+
+    kind: Literal["model"] = "model"
+    id: str
+    model: ModelSpec
+
+
+class DataStep(Document):
+    """Bring the rows to disk: checked, split, in canonical form and as rendered text."""
+
+    kind: Literal["data"] = "data"
+    id: str
+    data: DataSpec
+    prompt: PromptSpec
+
+
+class TrainPlan(Document):
+    """One training."""
+
+    kind: Literal["train"] = "train"
+    id: str
+    model_id: str
+    data_id: str
+    backend: str
+    method: Method
+    strategy: str
+    world: World = World()
+    device: Device
+    seed: int
+    train: TrainSpec
+    lora: LoraSpec | None
+    """None unless the method trains an adapter."""
+
+    axes: dict[str, AxisValue]
+    """The cell: backend, method, strategy, world_size, seed and every further matrix axis."""
+
+
+class EvalPlan(Document):
+    """One evaluation: one model, one task, one number of examples."""
+
+    kind: Literal["eval"] = "eval"
+    id: str
+    model_id: str
+    train_id: str | None
+    """None: the untouched model."""
+
+    data_id: str | None
+    """None when the harness brings the task's data itself."""
+
+    prompt: PromptSpec
+    task: str
+    num_fewshot: int
+    limit: int | None
+    max_new_tokens: int
+    batch_size: int
+    engine: str
+    precision: Precision
+    device: Device
+    seed: int
+    axes: dict[str, AxisValue]
+    """The cell of the training that made the model; empty for the untouched one."""
+
+
+Step = Annotated[ModelStep | DataStep | TrainPlan | EvalPlan, Field(discriminator="kind")]
+
+
+def run_name(step: TrainPlan | EvalPlan) -> str:
+    """The run's id: what it is, for people, and its content id, for good."""
+    if isinstance(step, TrainPlan):
+        return f"train-{step.backend}-{step.method}-{step.id}"
+    return f"eval-{step.task}-{step.num_fewshot}shot-{step.id}"
+
+
+class Plan(Document):
+    """A study: every step, each after those that it needs."""
+
+    study: str
+    axes: tuple[str, ...]
+    """Names of the axes with more than one value, in the order of the recipe."""
+
+    steps: tuple[Step, ...]

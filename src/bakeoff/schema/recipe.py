@@ -1,0 +1,257 @@
+"""What a person writes: one recipe is one study.
+
+The classes here describe ONE cell: every field is a scalar (or a list that is itself a value). In
+the file, a list where a scalar is allowed spans the matrix, and a mapping from method to value
+(``learning_rate: {lora: 1e-3, full: 5e-5}``) chooses by method; ``bakeoff.planning.expand`` turns
+the one into many of the other.
+"""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
+
+from bakeoff.schema.document import Document
+
+Method = Literal["lora", "full"]
+Precision = Literal["bf16", "fp32"]
+Scheduler = Literal["cosine", "linear", "constant"]
+
+Positive = Annotated[int, Field(ge=1)]
+Count = Annotated[int, Field(ge=0)]
+Rate = Annotated[float, Field(gt=0, le=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+def _check_name(value: str) -> str:
+    if not value or not all(part.isalnum() or part in "-_." for part in value) or value[0] == ".":
+        raise ValueError("only letters, digits, `-`, `_` and `.`, not starting with a dot")
+    return value
+
+
+class RecipePart(Document):
+    """The text under each key is its description in the schema that editors read."""
+
+    model_config = ConfigDict(use_attribute_docstrings=True)
+
+
+class ModelSpec(RecipePart):
+    """Which model to start from."""
+
+    source: str
+    """`builtin:NAME`, a folder, or the id of a model on a hub (`Qwen/Qwen2.5-1.5B`)."""
+
+    revision: str | None = None
+    """Commit, tag or branch on the hub; pin a commit to make a study repeatable."""
+
+    trust_remote_code: bool = False
+    """Allow Python code that comes with the model to run on this machine."""
+
+
+class Columns(RecipePart):
+    """Which columns of a row hold the question and the answer."""
+
+    prompt: str = "question"
+    """The column with what the model is asked."""
+
+    response: str = "answer"
+    """The column with what it should say."""
+
+
+class DataSpec(RecipePart):
+    """Which rows to train, validate and test on."""
+
+    source: str
+    """`builtin:NAME`, a folder or a file, or the id of a dataset on a hub (`openai/gsm8k`)."""
+
+    subset: str | None = None
+    """The subset (configuration) on the hub, such as `main`."""
+
+    revision: str | None = None
+    """Commit, tag or branch on the hub."""
+
+    train: str = "train"
+    """Name of the split, or path of a file, to train on."""
+
+    validation: str | None = None
+    """Name or path of the validation split; without it rows are taken out of `train`."""
+
+    test: str = "test"
+    """Name or path of the split that is scored; never trained on, never shown as an example."""
+
+    columns: Columns = Columns()
+
+    num_train: Positive | None = None
+    """Use at most this many training rows (after shuffling); all when absent."""
+
+    num_validation: Count = 64
+    """Rows held out of training to watch the loss."""
+
+    num_test: Positive | None = None
+    """Score at most this many test rows; all when absent."""
+
+    seed: int = 0
+    """Draws and orders the rows; the same for every run of a study."""
+
+    allow_overlap: bool = False
+    """Go on although test questions stand in the training split; the report says so."""
+
+
+class PromptSpec(RecipePart):
+    """How a row becomes text, the same for training and for evaluation."""
+
+    text: str = "Question: {{prompt}}\nAnswer:"
+    """Jinja template over `prompt`; the harness's `gsm8k` task asks in this very form."""
+
+    separator: str = " "
+    """Between the prompt and the response."""
+
+    @field_validator("text")
+    @classmethod
+    def _uses_the_prompt(cls, text: str) -> str:
+        if "prompt" not in text:
+            raise ValueError("the text must use {{prompt}}, or every question would be the same")
+        return text
+
+
+class TrainSpec(RecipePart):
+    """Hyper-parameters that every method shares."""
+
+    learning_rate: Rate = 1e-4
+    """Peak learning rate; LoRA usually wants about ten times that of full fine-tuning."""
+
+    scheduler: Scheduler = "cosine"
+    """Shape of the learning rate after warm-up; cosine and linear end at zero."""
+
+    warmup_ratio: Share = 0.03
+    """Share of the steps over which the rate rises linearly from zero."""
+
+    num_epochs: Annotated[float, Field(gt=0)] = 1.0
+    """Passes over the training rows."""
+
+    max_steps: Positive | None = None
+    """Stop after this many optimiser steps, whatever `num_epochs` says."""
+
+    batch_size: Positive = 8
+    """Rows per device in one forward and backward pass."""
+
+    gradient_accumulation: Positive = 1
+    """Passes per optimiser step; rows per step = batch_size x gradient_accumulation x devices."""
+
+    max_length: Positive = 1024
+    """Longest row in tokens, end-of-sequence token included."""
+
+    overlong: Literal["drop", "error"] = "drop"
+    """What happens to longer rows; they are counted in the record either way."""
+
+    loss_on: Literal["response", "all"] = "response"
+    """Tokens that are learned: the response and its end-of-sequence token, or all."""
+
+    precision: Precision = "bf16"
+    """Number format of weights, gradients and optimiser state."""
+
+    weight_decay: Annotated[float, Field(ge=0)] = 0.0
+    adam_beta1: Share = 0.9
+    adam_beta2: Share = 0.999
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-8
+
+    max_grad_norm: Annotated[float, Field(ge=0)] = 1.0
+    """Gradients are scaled down to this global norm; 0 turns clipping off."""
+
+    gradient_checkpointing: bool = False
+    """Recompute activations in the backward pass: less memory, about a third more time."""
+
+    validate_every: Count = 0
+    """Steps between validation losses; 0: only before the first and after the last step."""
+
+    save_every: Count = 50
+    """Steps between checkpoints from which a killed training goes on; 0: none."""
+
+
+class LoraSpec(RecipePart):
+    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685); read when the method is `lora`."""
+
+    rank: Positive = 16
+    alpha: Annotated[float, Field(gt=0)] = 32.0
+    """The update is scaled by alpha / rank."""
+
+    dropout: Share = 0.0
+    target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
+    """Names of the layers that get an adapter; `all-linear` leaves out the output layer."""
+
+
+class EvalSpec(RecipePart):
+    """How models are scored, by lm-evaluation-harness."""
+
+    tasks: tuple[str, ...] = ("data",)
+    """`data` asks the recipe's own test split; any other name is one of the harness's tasks."""
+
+    num_fewshot: tuple[Count, ...] = (0,)
+    """Worked examples before each question, drawn from the training split; each is one run."""
+
+    limit: Positive | None = None
+    """Ask only the first so many items of each task."""
+
+    max_new_tokens: Positive = 256
+    batch_size: Positive = 16
+    """Questions answered at a time."""
+
+    engine: Literal["hf"] = "hf"
+    precision: Precision = "bf16"
+    base: bool = True
+    """Score the untouched model as well."""
+
+    seed: int = 1234
+    """Draws the few-shot examples."""
+
+    @field_validator("tasks", "num_fewshot", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return value if isinstance(value, list | tuple) else [value]
+
+    @field_validator("tasks", "num_fewshot")
+    @classmethod
+    def _distinct(cls, values: tuple[Any, ...]) -> tuple[Any, ...]:
+        if not values or len(set(values)) < len(values):
+            raise ValueError("at least one entry, and each only once")
+        return values
+
+
+class Recipe(RecipePart):
+    """One cell of a study, fully resolved."""
+
+    name: Annotated[str, AfterValidator(_check_name)]
+    """The study's name: what `bakeoff report NAME` takes."""
+
+    model: ModelSpec
+    data: DataSpec
+    prompt: PromptSpec = PromptSpec()
+
+    backend: str = "builtin"
+    """The trainer."""
+
+    method: Method = "lora"
+    strategy: str = "single"
+    """How one training is spread over devices."""
+
+    world_size: Positive = 1
+    """Number of devices (processes) of one training."""
+
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+    """Where training and evaluation run; `auto` takes CUDA, then MPS, then the CPU."""
+
+    seed: int = 0
+    """Initial adapter weights and the order of rows."""
+
+    train: TrainSpec = TrainSpec()
+    lora: LoraSpec = LoraSpec()
+    evaluate: EvalSpec = EvalSpec()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _shorthands(cls, raw: Any) -> Any:
+        """`model: ID` and `data: ID` stand for a mapping with only a source."""
+        if isinstance(raw, dict):
+            for key in ("model", "data"):
+                if isinstance(raw.get(key), str):
+                    raw = {**raw, key: {"source": raw[key]}}
+        return raw

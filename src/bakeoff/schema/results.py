@@ -1,0 +1,73 @@
+"""What a worker process hands back: ``result.json`` in its run directory, written last."""
+
+from typing import Any
+
+from bakeoff.schema.document import Document
+from bakeoff.schema.record import Score
+
+
+class TrainResult(Document):
+    """Of a training."""
+
+    artefact: str
+    """Folder of the adapter or of the full model, relative to the run directory."""
+
+    effective: dict[str, Any]
+    num_examples: int
+    num_train_tokens: int
+    num_label_tokens: int
+    num_truncated: int
+    num_dropped: int
+    batch_digest: str
+    """Digest of token ids and labels in the order of training."""
+
+    peak_device_allocated_bytes: int | None = None
+    peak_device_reserved_bytes: int | None = None
+    num_total_parameters: int
+    num_trained_parameters: int
+    packages: dict[str, str]
+    hardware: dict[str, Any]
+
+
+class EvalResult(Document):
+    """Of an evaluation."""
+
+    scores: tuple[Score, ...]
+    effective: dict[str, Any]
+    num_generated_tokens: int | None
+    peak_device_allocated_bytes: int | None = None
+    peak_device_reserved_bytes: int | None = None
+    packages: dict[str, str]
+    hardware: dict[str, Any]
+
+
+class ModelManifest(Document):
+    """``manifest.json`` of a model on disk; its presence means complete."""
+
+    source: str
+    revision: str | None
+    digest: str
+    """SHA-256 over the names and digests of the model's files."""
+
+    num_bytes: int
+
+
+class DataManifest(Document):
+    """``manifest.json`` of prepared data; its presence means complete.
+
+    Beside it lie ``train.jsonl``, ``validation.jsonl`` and ``test.jsonl``, one row a line:
+    ``{"id", "prompt", "response", "segments": [{"text", "loss"}, ...]}``, where ``prompt`` and
+    ``response`` are the row's own texts and ``segments`` what a model is trained on, in order,
+    without the end-of-sequence token (the trainer adds that, as the tokenizer names it).
+    """
+
+    source: str
+    revision: str | None
+    digest: str
+    """SHA-256 over the three files."""
+
+    num_rows: dict[str, int]
+    num_overlapping: int
+    """Test questions that stand in the training split too."""
+
+    template_digest: str
