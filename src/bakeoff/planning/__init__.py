@@ -1,0 +1,1 @@
+"""Recipe tree -> cells -> plan. Pure functions: no disk, no network."""

@@ -1,0 +1,132 @@
+"""Cells -> plan: the steps of a study, each once, each with its content id."""
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+from bakeoff.base.hashing import short_id
+from bakeoff.planning.expand import Cell, Matrix
+from bakeoff.schema.plan import (
+    AxisValue,
+    DataStep,
+    EvalPlan,
+    ModelStep,
+    Plan,
+    Step,
+    TrainPlan,
+    World,
+)
+from bakeoff.schema.recipe import DataSpec, ModelSpec, Recipe
+
+ID_VERSION = 1
+"""Part of every content id: raised when the same recipe would no longer do the same work."""
+
+OWN_TASK = "data"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Fingerprints:
+    """What identifies the contents of a source without fetching it."""
+
+    of_model: Callable[[ModelSpec], str]
+    of_data: Callable[[DataSpec], str]
+
+
+def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
+    """Order the work: models and data, untouched models, then each training with its scores."""
+    builders = [_CellSteps(cell, fingerprints) for cell in matrix.cells]
+    ordered: dict[str, Step] = {}
+    phases: Sequence[Callable[[_CellSteps], Iterator[Step]]] = (
+        _CellSteps.sources,
+        _CellSteps.base_evaluations,
+        _CellSteps.training,
+    )
+    for phase in phases:
+        for builder in builders:
+            for step in phase(builder):
+                ordered.setdefault(f"{step.kind}-{step.id}", step)
+    return Plan(
+        study=matrix.cells[0].recipe.name, axes=matrix.varying, steps=tuple(ordered.values())
+    )
+
+
+class _CellSteps:
+    """The steps that one cell needs."""
+
+    def __init__(self, cell: Cell, fingerprints: Fingerprints) -> None:
+        self._recipe: Recipe = cell.recipe
+        self._axes = cell.axes
+        self._model_print = fingerprints.of_model(cell.recipe.model)
+        self._data_print = fingerprints.of_data(cell.recipe.data)
+
+    def sources(self) -> Iterator[Step]:
+        yield ModelStep(id=self._model_id, model=self._recipe.model)
+        yield DataStep(id=self._data_id, data=self._recipe.data, prompt=self._recipe.prompt)
+
+    def base_evaluations(self) -> Iterator[Step]:
+        if self._recipe.evaluate.base:
+            yield from self._evaluations(train_id=None, axes={})
+
+    def training(self) -> Iterator[Step]:
+        plan = self._train_plan()
+        yield plan
+        yield from self._evaluations(train_id=plan.id, axes=self._axes)
+
+    @property
+    def _model_id(self) -> str:
+        return short_id(["model", ID_VERSION, self._model_print])
+
+    @property
+    def _data_id(self) -> str:
+        """Where the rows came from is in the fingerprint; a copy elsewhere is the same data."""
+        spec = self._recipe.data.model_dump(
+            mode="json", exclude={"source", "train", "validation", "test", "revision", "subset"}
+        )
+        prompt = self._recipe.prompt.model_dump(mode="json")
+        return short_id(["data", ID_VERSION, self._data_print, spec, prompt])
+
+    def _train_plan(self) -> TrainPlan:
+        recipe = self._recipe
+        fields = {
+            "model_id": self._model_id,
+            "data_id": self._data_id,
+            "backend": recipe.backend,
+            "method": recipe.method,
+            "strategy": recipe.strategy,
+            "world": World(devices_per_node=recipe.world_size),
+            "device": recipe.device,
+            "seed": recipe.seed,
+            "train": recipe.train,
+            "lora": recipe.lora if recipe.method == "lora" else None,
+        }
+        draft = TrainPlan.model_validate({"id": "", "axes": {}, **fields})
+        return draft.model_copy(update={"id": _content_id(draft), "axes": self._axes})
+
+    def _evaluations(
+        self, *, train_id: str | None, axes: dict[str, AxisValue]
+    ) -> Iterator[EvalPlan]:
+        recipe = self._recipe
+        spec = recipe.evaluate
+        for task in spec.tasks:
+            for num_fewshot in spec.num_fewshot:
+                draft = EvalPlan(
+                    id="",
+                    model_id=self._model_id,
+                    train_id=train_id,
+                    data_id=self._data_id if task == OWN_TASK else None,
+                    prompt=recipe.prompt,
+                    task=task,
+                    num_fewshot=num_fewshot,
+                    limit=spec.limit,
+                    max_new_tokens=spec.max_new_tokens,
+                    batch_size=spec.batch_size,
+                    engine=spec.engine,
+                    precision=spec.precision,
+                    device=recipe.device,
+                    seed=spec.seed,
+                    axes={},
+                )
+                yield draft.model_copy(update={"id": _content_id(draft), "axes": axes})
+
+
+def _content_id(step: TrainPlan | EvalPlan) -> str:
+    return short_id([ID_VERSION, step.model_dump(mode="json", exclude={"id", "axes"})])

@@ -1,0 +1,76 @@
+"""Cells become steps, each once, each with a content id."""
+
+import pytest
+
+from bakeoff.planning.expand import expand
+from bakeoff.planning.steps import Fingerprints, make_plan
+from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
+
+PRINTS = Fingerprints(of_model=lambda spec: spec.source, of_data=lambda spec: spec.source)
+
+
+def _plan(**keys):
+    tree = {"name": "t", "model": "m", "data": "d", **keys}
+    return make_plan(expand(tree), PRINTS)
+
+
+def _ids(plan, kind):
+    return [step.id for step in plan.steps if step.kind == kind]
+
+
+def test_the_untouched_model_is_scored_once_for_all_cells():
+    plan = _plan(method=["lora", "full"], seed=[0, 1])
+    kinds = [step.kind for step in plan.steps]
+    assert kinds == ["model", "data", "eval", *["train", "eval"] * 4]
+    assert [s.train_id for s in plan.steps if isinstance(s, EvalPlan)].count(None) == 1
+
+
+def test_every_number_of_examples_is_a_run_of_its_own():
+    plan = _plan(evaluate={"num_fewshot": [0, 5], "tasks": ["data", "gsm8k"]})
+    asked = [
+        (s.task, s.num_fewshot) for s in plan.steps if isinstance(s, EvalPlan) and not s.train_id
+    ]
+    assert asked == [("data", 0), ("data", 5), ("gsm8k", 0), ("gsm8k", 5)]
+
+
+def test_a_changed_seed_redoes_only_what_depends_on_it():
+    before, after = _plan(seed=0), _plan(seed=1)
+    for kind in ("model", "data"):
+        assert _ids(before, kind) == _ids(after, kind)
+    assert _ids(before, "eval")[0] == _ids(after, "eval")[0]
+    assert _ids(before, "eval")[1] != _ids(after, "eval")[1]
+    assert _ids(before, "train") != _ids(after, "train")
+
+
+def test_an_added_axis_value_keeps_the_ids_of_what_was_there():
+    before, after = _plan(method=["lora"]), _plan(method=["lora", "full"])
+    assert {step.id for step in before.steps} <= {step.id for step in after.steps}
+
+
+@pytest.mark.parametrize(
+    ("keys", "changed"),
+    [
+        ({"model": "other"}, {"model", "train", "eval"}),
+        ({"data": "other"}, {"data", "train", "eval"}),
+        ({"prompt": {"text": "Q: {{prompt}}"}}, {"data", "train", "eval"}),
+        ({"train": {"batch_size": 3}}, {"train"}),
+        ({"evaluate": {"max_new_tokens": 3}}, {"eval"}),
+        ({"name": "other"}, set()),
+    ],
+)
+def test_an_id_changes_with_what_the_step_depends_on(keys, changed):
+    before, after = _plan(), _plan(**keys)
+    for kind in ("model", "data", "train"):
+        assert (_ids(before, kind) != _ids(after, kind)) == (kind in changed)
+    assert (_ids(before, "eval")[0] != _ids(after, "eval")[0]) == ("eval" in changed)
+
+
+def test_lora_settings_do_not_change_a_full_fine_tuning():
+    full = {"method": "full"}
+    assert _ids(_plan(**full), "train") == _ids(_plan(**full, lora={"rank": 64}), "train")
+
+
+def test_every_run_id_is_a_plain_folder_name():
+    for step in _plan(method=["lora", "full"]).steps:
+        if isinstance(step, TrainPlan | EvalPlan):
+            assert run_name(step).replace("-", "").isalnum()
