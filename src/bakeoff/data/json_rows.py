@@ -1,0 +1,107 @@
+"""Rows of a JSON file: one object a line, or one array of objects; the content tells which."""
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import chain, count
+from pathlib import Path
+
+from bakeoff.data.json_causes import json_error
+from bakeoff.data.text import numbered_lines
+
+
+class _NotANumberError(ValueError):
+    """The file holds NaN or Infinity, which JSON does not know."""
+
+
+def _refuse_constant(name: str) -> float:
+    raise _NotANumberError(name)
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
+
+
+def read_json(path: Path, _columns: tuple[str, ...]) -> Iterator[tuple[int, object]]:
+    """Rows with their line (one object a line) or their place in the array, both from 1.
+
+    Lines are streamed. Of an array the text is held in memory, the rows are read one by one.
+    """
+    lines = numbered_lines(path)
+    head = []
+    for number, line in lines:
+        head.append((number, line))
+        if line.strip():
+            break
+    if head and head[-1][1].lstrip().startswith("["):
+        text = "".join(line for _, line in chain(head, lines))
+        return _array_rows(text, path)
+    return _line_rows(chain(head, lines), path)
+
+
+def counts_rows(path: Path) -> bool:
+    """Whether the file is an array, whose rows have no lines of their own to be named by."""
+    for _, line in numbered_lines(path):
+        if line.strip():
+            return line.lstrip().startswith("[")
+    return False
+
+
+def _line_rows(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[tuple[int, object]]:
+    for number, line in lines:
+        text = line.rstrip()
+        if not text:
+            continue
+        try:
+            value, end = _DECODER.raw_decode(text, _next(text, 0))
+        except json.JSONDecodeError as error:
+            raise json_error(text, error.pos, error.msg, where=f"{path}, line {number}") from error
+        except _NotANumberError as error:
+            position = _find_constant(text, str(error), 0)
+            raise json_error(text, position, str(error), where=f"{path}, line {number}") from error
+        if end < len(text):
+            end = _next(text, end)
+            raise json_error(text, end, "Extra data", where=f"{path}, line {number}")
+        yield number, value
+
+
+def _array_rows(text: str, path: Path) -> Iterator[tuple[int, object]]:
+    position = _next(text, text.index("[") + 1)
+    if text.startswith("]", position):
+        return
+    for number in count(1):
+        value, end = _element(text, position, number, path)
+        yield number, value
+        position = _next(text, end)
+        if text.startswith("]", position):
+            rest = _next(text, position + 1)
+            if rest < len(text):
+                raise json_error(text, rest, "Extra data", where=f"{path}, after row {number}")
+            return
+        if not text.startswith(",", position):
+            message = "Expecting ',' delimiter"
+            raise json_error(text, position, message, where=f"{path}, after row {number}")
+        position = _next(text, position + 1)
+
+
+def _element(text: str, position: int, number: int, path: Path) -> tuple[object, int]:
+    where = f"{path}, row {number}"
+    try:
+        return _DECODER.raw_decode(text, position)
+    except json.JSONDecodeError as error:
+        raise json_error(text, error.pos, error.msg, where=where) from error
+    except _NotANumberError as error:
+        position = _find_constant(text, str(error), position)
+        raise json_error(text, position, str(error), where=where) from error
+
+
+def _find_constant(text: str, name: str, start: int) -> int:
+    """Where the bare word ``name`` stands; the parser tells only that it met one."""
+    found = re.compile(rf"[:\[,]\s*({name})").search(text, start)
+    return found.start(1) if found else start
+
+
+def _next(text: str, position: int) -> int:
+    """The next character that is not white space."""
+    while position < len(text) and text[position] in " \t\r\n":
+        position += 1
+    return position

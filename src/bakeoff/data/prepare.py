@@ -1,0 +1,147 @@
+"""The whole way: find the splits, check every row, refuse overlaps, draw, render, write."""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bakeoff.base.errors import UserError
+from bakeoff.base.files import folder_when_whole, write_json_atomic, write_jsonl
+from bakeoff.base.hashing import digest_files, digest_json
+from bakeoff.base.hub import HubAccess, Report
+from bakeoff.data.draw import Draw, draw_rows
+from bakeoff.data.overlap import Overlap, find_overlap, overlap_error, question_key
+from bakeoff.data.prompt import PromptRenderer
+from bakeoff.data.sources import RowsFile, Splits, Surroundings, source_of
+from bakeoff.data.spool import Spool
+from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.results import DataManifest
+
+_LAYOUT_VERSION = 1
+"""Raised whenever the same files would be prepared to other rows."""
+
+_ROWS_PER_REPORT = 5_000
+
+
+def fingerprint(spec: DataSpec, *, base_dir: Path) -> str:
+    """What identifies the rows, found cheaply and without a network.
+
+    Local files count by their content, built-in data by generator and version, a dataset on a hub
+    by its name and revision: without a pinned revision a change there goes unnoticed until the
+    prepared rows are removed.
+
+    Raises:
+        UserError: The source is not there.
+    """
+    source = source_of(spec, base_dir)
+    return digest_json([_LAYOUT_VERSION, source.fingerprint(spec, base_dir=base_dir)])
+
+
+def prepare(  # noqa: PLR0913 - two documents, three places, and how to reach and to report
+    spec: DataSpec,
+    prompt: PromptSpec,
+    *,
+    base_dir: Path,
+    cache_dir: Path,
+    output_dir: Path,
+    hub: HubAccess = HubAccess(),
+    progress: Report | None = None,
+) -> DataManifest:
+    """Write checked, split and rendered rows into ``output_dir``; see :class:`DataManifest`.
+
+    Every row of every named split is checked, and overlaps are looked for in whole splits, before
+    anything is drawn: whether a dataset is refused depends on the dataset, not on seed or sizes.
+
+    Args:
+        spec: Which rows.
+        prompt: How they become text.
+        base_dir: Folder of the recipe, from which its relative paths start.
+        cache_dir: Where downloads are kept.
+        output_dir: Appears when whole, replacing what was there.
+        hub: How to reach the hub.
+        progress: Called with what is done, the total (0: not known) and what is going on.
+
+    Raises:
+        UserError: Whatever is wrong with the recipe's data, its rows or the way to them.
+    """
+    report = progress or _say_nothing
+    renderer = PromptRenderer(prompt)
+    surroundings = Surroundings(base_dir, cache_dir, hub, report)
+    splits = source_of(spec, base_dir).open(spec, surroundings)
+    with folder_when_whole(output_dir) as folder:
+        with contextlib.ExitStack() as stack:
+            spools = {
+                split: stack.enter_context(_filled_spool(split, files, spec, folder, report))
+                for split, files in _named_files(splits).items()
+            }
+            test = spools["test"]
+            others = [spool for split, spool in spools.items() if split != "test"]
+            overlap = find_overlap(test, others)
+            if overlap.num_rows and not spec.allow_overlap:
+                raise overlap_error(overlap, len(test))
+            draws = draw_rows(
+                spec, train=spools["train"], validation=spools.get("validation"), test=test
+            )
+            for split, draw in draws.items():
+                report(0, 0, f"writing {split}.jsonl")
+                write_jsonl(folder / f"{split}.jsonl", _rendered(draw, renderer))
+        manifest = _manifest(spec, splits.revision, draws, overlap, renderer, folder)
+        write_json_atomic(folder / "manifest.json", manifest.model_dump(mode="json"))
+    return manifest
+
+
+def _say_nothing(done: int, total: int, text: str) -> None:
+    """Nobody wants to know."""
+
+
+def _named_files(splits: Splits) -> dict[str, tuple[RowsFile, ...]]:
+    named = {"train": splits.train, "test": splits.test}
+    return named if splits.validation is None else {**named, "validation": splits.validation}
+
+
+@contextlib.contextmanager
+def _filled_spool(
+    split: str, files: tuple[RowsFile, ...], spec: DataSpec, folder: Path, report: Report
+) -> Iterator[Spool]:
+    def on_row(num_rows: int, label: str) -> None:
+        if num_rows % _ROWS_PER_REPORT == 0:
+            report(num_rows, 0, f"checking {label}")
+
+    with Spool(split, folder / f".{split}.spool") as spool:
+        spool.fill(files, spec.columns, key=question_key, on_row=on_row)
+        if not len(spool):
+            names = ", ".join(file.label for file in files)
+            raise UserError(
+                f"{names}: expected rows for `data.{split}`, but there are none",
+                hint="name another file or split, or fill this one",
+            )
+        yield spool
+
+
+def _rendered(draw: Draw, renderer: PromptRenderer) -> Iterator[dict[str, Any]]:
+    for index in draw.indices:
+        row = draw.spool.row(index)
+        try:
+            segments = renderer.segments(row)
+        except UserError as error:
+            raise UserError(f"{draw.spool.place(index)}: {error}", hint=error.hint) from error
+        yield {"id": draw.spool.row_id(index), **row._asdict(), "segments": segments}
+
+
+def _manifest(
+    spec: DataSpec,
+    revision: str | None,
+    draws: dict[str, Draw],
+    overlap: Overlap,
+    renderer: PromptRenderer,
+    folder: Path,
+) -> DataManifest:
+    names = [f"{split}.jsonl" for split in draws]
+    return DataManifest(
+        source=spec.source,
+        revision=revision,
+        digest=digest_files({name: folder / name for name in names}),
+        num_rows={split: len(draw.indices) for split, draw in draws.items()},
+        num_overlapping=overlap.num_rows,
+        template_digest=renderer.digest,
+    )

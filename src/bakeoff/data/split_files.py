@@ -1,0 +1,119 @@
+"""Which files of a folder or repository hold a split, and how each kind of file is read."""
+
+import difflib
+import re
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
+from pathlib import Path, PurePosixPath
+
+from bakeoff.base.errors import UserError
+from bakeoff.base.registry import Registry
+from bakeoff.data.sources import RowsFile
+from bakeoff.schema.recipe import Columns
+
+ReadRows = Callable[[Path, tuple[str, ...]], Iterator[tuple[int, object]]]
+"""From a path and the names of the two columns to numbered rows."""
+
+FILE_TYPES: Registry[ReadRows] = Registry(
+    "file type",
+    {
+        ".csv": "bakeoff.data.table_rows:read_csv",
+        ".json": "bakeoff.data.json_rows:read_json",
+        ".jsonl": "bakeoff.data.json_rows:read_json",
+        ".parquet": "bakeoff.data.table_rows:read_parquet",
+    },
+)
+_PACKABLE = (".csv", ".json", ".jsonl")
+_ENDING = r"(\.[A-Za-z]+){1,2}"
+_SHARD = r"-\d{5}-of-\d{5}(-[0-9a-f]+)?"
+
+
+def data_suffix(name: str) -> str | None:
+    """`.jsonl` of `train.jsonl.gz`; None for what is no file of rows."""
+    path = PurePosixPath(name)
+    packed = path.suffix.lower() == ".gz"
+    suffix = (PurePosixPath(path.stem) if packed else path).suffix.lower()
+    known = _PACKABLE if packed else FILE_TYPES.names()
+    return suffix if suffix in known else None
+
+
+def rows_file(path: Path, columns: Columns) -> RowsFile:
+    """A file of rows, not yet opened.
+
+    Raises:
+        UserError: It is of no kind that can be read.
+    """
+    suffix = data_suffix(path.name)
+    if suffix is None:
+        raise UserError(
+            f"{path} is no kind of file that rows are read from",
+            hint=f"known are {', '.join(FILE_TYPES.names())}, and .gz of all but .parquet",
+        )
+    read = FILE_TYPES.get(suffix)
+    wanted = (columns.prompt, columns.response)
+    return RowsFile(
+        str(path), "row" if suffix == ".parquet" else "line", partial(read, path, wanted)
+    )
+
+
+def files_of_split(names: Iterable[str], split: str, subset: str | None) -> list[str]:
+    """The files that hold ``split``, in order, as they are called on hubs and on disk.
+
+    Looked for are `SPLIT.jsonl`, `SPLIT-00000-of-00002.parquet` and whatever lies in a folder
+    `SPLIT`; in the subset's folder if there is one, else at the top, in `data` or in `default`.
+
+    Args:
+        names: Relative paths, with `/`.
+        split: Name of the split.
+        subset: Name of the subset, or None.
+
+    Raises:
+        UserError: No file fits, or several that do not belong together.
+    """
+    data_names = sorted(name for name in names if data_suffix(name))
+    has_subset = any(name.startswith(f"{subset}/") for name in data_names)
+    pattern = re.compile(rf"{re.escape(split)}(({_SHARD})?{_ENDING}|/[^/]+)")
+    for folder in [f"{subset}/"] if has_subset else ["", "data/", "default/"]:
+        found = [
+            name
+            for name in data_names
+            if name.startswith(folder) and pattern.fullmatch(name.removeprefix(folder))
+        ]
+        if found:
+            _check_one_kind(found, split)
+            return found
+    raise _no_such_split(split, data_names)
+
+
+def _check_one_kind(found: list[str], split: str) -> None:
+    whole = [
+        name for name in found if re.fullmatch(re.escape(split) + _ENDING, name.rpartition("/")[2])
+    ]
+    if len({data_suffix(name) for name in found}) > 1 or (whole and len(found) > 1):
+        raise UserError(
+            f"several files could be the split `{split}`: {_listed(found)}",
+            hint="name the one that is meant by its path instead of the split's name",
+        )
+
+
+def _no_such_split(split: str, data_names: list[str]) -> UserError:
+    stems = {
+        re.sub(_SHARD, "", PurePosixPath(name).name.split(".")[0]): name for name in data_names
+    }
+    close = difflib.get_close_matches(split, stems, n=1)
+    if split in stems:
+        folder = PurePosixPath(stems[split]).parent
+        hint = f"did you mean the subset `{folder}`? Set `data.subset: {folder}`"
+    elif close:
+        hint = f"did you mean `{close[0]}`?"
+    else:
+        hint = "name the split as its file is called, or give the file's path"
+    return UserError(
+        f"no file holds the split `{split}`; the files of rows there are: "
+        f"{_listed(data_names) or 'none'}",
+        hint=hint,
+    )
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names[:8])

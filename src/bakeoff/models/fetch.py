@@ -1,0 +1,83 @@
+"""Fingerprint, find and fetch a model, whatever its source."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from bakeoff.base.hashing import digest_json
+from bakeoff.base.hub import HubAccess, Report, folder_name
+from bakeoff.models.sources import Surroundings, source_of
+from bakeoff.schema.plan import Launch
+from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.results import ModelManifest
+
+
+def fingerprint(spec: ModelSpec, *, base_dir: Path, cache_dir: Path | None = None) -> str:
+    """What identifies the model, found without a network.
+
+    A local folder counts by the content of its files, a built-in model by the version of its
+    package, a model on a hub by its name and revision: without a pinned revision a change there
+    goes unnoticed until the copy on disk is removed.
+
+    Args:
+        spec: Which model.
+        base_dir: Folder of the recipe.
+        cache_dir: Where digests of large files are remembered; None: each call reads them whole.
+
+    Raises:
+        UserError: The source is not there.
+    """
+    source = source_of(spec, base_dir)
+    content = source.fingerprint(spec, base_dir=base_dir, cache_dir=cache_dir)
+    return digest_json([content, spec.trust_remote_code])
+
+
+def locate(spec: ModelSpec, *, base_dir: Path, cache_dir: Path) -> Path | None:
+    """The model's folder if it is on disk and whole, without bringing it there."""
+    return source_of(spec, base_dir).locate(spec, base_dir=base_dir, cache_dir=cache_dir)
+
+
+def fetch(
+    spec: ModelSpec,
+    *,
+    base_dir: Path,
+    cache_dir: Path,
+    hub: HubAccess,
+    run_worker: Callable[[Launch, Path], None],
+    progress: Report | None = None,
+) -> tuple[Path, ModelManifest]:
+    """Bring the model to disk, once; a second process that wants the same one waits.
+
+    Args:
+        spec: Which model.
+        base_dir: Folder of the recipe, from which a relative path starts.
+        cache_dir: The model appears below it; a local folder is used where it lies.
+        hub: How to reach the hub.
+        run_worker: Writes the files of a launch into a folder and runs it there, for what needs
+            the training stack; raises when it fails.
+        progress: Called with what is done, the total (0: not known) and what is going on.
+
+    Raises:
+        UserError: Whatever stands between the person and the model.
+        RunError: The worker failed.
+    """
+    from filelock import FileLock, Timeout  # noqa: PLC0415 - slow to import
+
+    report = progress or _say_nothing
+    source = source_of(spec, base_dir)
+    surroundings = Surroundings(base_dir, cache_dir, hub, run_worker, report)
+    lock_path = cache_dir / "models" / f".{folder_name(spec.source)}.lock"
+    lock_path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(lock_path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        report(0, 0, f"waiting for another process that fetches {spec.source}")
+        lock.acquire()
+    try:
+        return source.fetch(spec, surroundings)
+    finally:
+        lock.release()
+
+
+def _say_nothing(done: int, total: int, text: str) -> None:
+    """Nobody wants to know."""
