@@ -1,0 +1,163 @@
+"""``bakeoff compare RUN RUN...``: every run against the first one named."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from bakeoff.base.errors import UserError
+from bakeoff.compare.comparable import notes, why_not_comparable
+from bakeoff.compare.names import name_runs, named_in_text
+from bakeoff.compare.samples import scores_items
+from bakeoff.compare.stats import holm
+from bakeoff.compare.tables import (
+    FLEXIBLE_FILTER,
+    HEADLINE_FILTER,
+    Samples,
+    difference_of,
+    format_share,
+    headline,
+    load_all_samples,
+)
+from bakeoff.compare.verdict import verdict
+from bakeoff.schema.comparison import ComparedRun, Comparison, FormatShare
+from bakeoff.schema.record import Record, Score
+
+
+def compare_runs(
+    records: Sequence[Record], *, runs_dir: Path, known: Sequence[Record] = ()
+) -> Comparison:
+    """Hold every further evaluation against the first.
+
+    Args:
+        records: evaluations; the first is the baseline.
+        runs_dir: where their folders lie.
+        known: every record at hand; the trainings behind the evaluations are looked up here.
+
+    Raises:
+        UserError: fewer than two runs, one named twice, or runs that cannot be compared; the
+            message holds every reason.
+    """
+    if len({record.run_id for record in records}) < max(2, len(records)):
+        raise UserError(
+            f"expected at least two different runs, got {', '.join(r.run_id for r in records)}",
+            hint="name the baseline first: bakeoff compare BASELINE RUN...",
+        )
+    baseline, *others = records
+    _refuse_what_is_no_evaluation(records, known)
+    samples = load_all_samples(records, runs_dir)
+    _refuse_what_differs(baseline, others, samples)
+    names = name_runs(records)
+    drafts = [
+        _compare(record, score, baseline, names=names, samples=samples, known=known)
+        for record in others
+        for score in record.scores
+        if scores_items([*samples[record.run_id], *samples[baseline.run_id]], score)
+    ]
+    compared = _with_holm(drafts, names[baseline.run_id])
+    score = headline(baseline.scores)
+    return Comparison(
+        baseline_run_id=baseline.run_id,
+        baseline_name=names[baseline.run_id],
+        task=score.task,
+        num_fewshot=score.num_fewshot,
+        compared=tuple(compared),
+        format_shares=tuple(_format_shares(compared, score.num_fewshot)),
+        warnings=tuple(
+            f"{names[record.run_id]}: {text}" for record in records for text in record.warnings
+        ),
+        holm_family=(
+            _family_size(drafts, is_headline=True),
+            _family_size(drafts, is_headline=False),
+        ),
+    )
+
+
+def _refuse_what_is_no_evaluation(records: Sequence[Record], known: Sequence[Record]) -> None:
+    for record in records:
+        if record.kind == "eval":
+            continue
+        children = [r.run_id for r in known if r.parent_run_id == record.run_id]
+        raise UserError(
+            f"run {record.run_id} is a training; only evaluations have answers to compare",
+            hint=f"its evaluations: {', '.join(children)}" if children else "evaluate it first",
+        )
+
+
+def _refuse_what_differs(baseline: Record, others: Sequence[Record], samples: Samples) -> None:
+    reasons: list[str] = []
+    for record in others:
+        own = samples.get(record.run_id, ())
+        found = why_not_comparable(baseline, record, samples.get(baseline.run_id, ()), own)
+        reasons += [reason for reason in found if reason not in reasons]
+    if reasons:
+        raise UserError(
+            "these runs cannot be compared:\n" + "\n".join(f"- {reason}" for reason in reasons),
+            hint="compare evaluations of the same study, task and number of examples",
+        )
+
+
+def _compare(
+    record: Record,
+    score: Score,
+    baseline: Record,
+    *,
+    names: dict[str, str],
+    samples: Samples,
+    known: Sequence[Record],
+) -> ComparedRun:
+    return ComparedRun(
+        run_id=record.run_id,
+        name=names[record.run_id],
+        filter=score.filter,
+        metric=score.metric,
+        is_headline=score == headline(record.scores),
+        difference=difference_of(score, samples[record.run_id], samples[baseline.run_id]),
+        p_adjusted=None,
+        verdict="",
+        notes=tuple(_all_notes(baseline, record, known)),
+    )
+
+
+def _all_notes(a: Record, b: Record, known: Sequence[Record]) -> list[str]:
+    """On the two evaluations, and on the trainings behind them where there are two."""
+    trainings = {record.run_id: record for record in known if record.kind == "train"}
+    parents = [trainings.get(record.parent_run_id or "") for record in (a, b)]
+    found = notes(a, b)
+    if parents[0] is not None and parents[1] is not None:
+        found += notes(parents[0], parents[1])
+    return found
+
+
+def _with_holm(drafts: Sequence[ComparedRun], baseline_name: str) -> list[ComparedRun]:
+    """Correct each family, then put the verdict in words."""
+    adjusted: dict[int, float | None] = {}
+    for is_headline in (True, False):
+        family = [i for i, draft in enumerate(drafts) if draft.is_headline is is_headline]
+        raw = [drafts[i].difference.p_value for i in family]
+        adjusted.update(zip(family, holm(raw), strict=True))
+    finished = []
+    for i, draft in enumerate(drafts):
+        text = verdict(
+            draft.difference,
+            names=(draft.name, named_in_text(baseline_name)),
+            p_adjusted=adjusted[i],
+            num_tests=_family_size(drafts, is_headline=draft.is_headline),
+        )
+        finished.append(draft.model_copy(update={"p_adjusted": adjusted[i], "verdict": text}))
+    return finished
+
+
+def _family_size(drafts: Sequence[ComparedRun], *, is_headline: bool) -> int:
+    return sum(
+        draft.is_headline is is_headline and draft.difference.p_value is not None
+        for draft in drafts
+    )
+
+
+def _format_shares(compared: Sequence[ComparedRun], num_fewshot: int) -> list[FormatShare]:
+    ways = {(run.run_id, run.filter): run for run in compared}
+    return [
+        format_share(run.name, num_fewshot, run.difference, flexible.difference)
+        for run in compared
+        if run.filter == HEADLINE_FILTER
+        and (flexible := ways.get((run.run_id, FLEXIBLE_FILTER))) is not None
+    ]

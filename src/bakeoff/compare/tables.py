@@ -1,0 +1,230 @@
+"""Records become lines of a table: what each model scored, by how much it differs, what it cost.
+
+A study holds every trained model against the untouched one. The differences by the headline filter
+are one Holm family, those by the other filters a second one: the headline is the claim, the others
+explain it.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.compare.comparable import why_not_comparable
+from bakeoff.compare.names import is_base, name_runs
+from bakeoff.compare.samples import load_samples, metric_key, paired, scores_items, vectors
+from bakeoff.compare.stats import holm, paired_difference, wilson_interval
+from bakeoff.compare.verdict import format_sentence
+from bakeoff.schema.comparison import FormatShare, Interval, PairedDifference, Row
+from bakeoff.schema.record import Measurement, Record, Sample, Score
+
+HEADLINE_FILTER = "strict-match"
+FLEXIBLE_FILTER = "flexible-extract"
+Samples = Mapping[str, Sequence[Sample]]
+"""Scored items by run id."""
+
+NO_ITEM_SCORES = "The base model's items were not scored one by one in this way."
+
+
+def headline(scores: Sequence[Score]) -> Score:
+    """The score that stands for a task: `strict-match` where there is one, else the first.
+
+    GSM8K and its like score twice. `strict-match` wants the answer in the form that the training
+    data teaches (`#### 42`), which is what a fine-tuned model is asked to do and what published
+    GSM8K figures mean; `flexible-extract` takes the last number of any text, so that it counts
+    luck and cut-off answers too. Both are shown, because part of a strict gain is mere form.
+    """
+    strict = [score for score in scores if score.filter == HEADLINE_FILTER]
+    return (strict or list(scores))[0]
+
+
+def load_all_samples(records: Sequence[Record], runs_dir: Path) -> dict[str, tuple[Sample, ...]]:
+    """Scored items of every finished evaluation. Raises UserError if a file is missing."""
+    return {
+        record.run_id: load_samples(runs_dir, record)
+        for record in records
+        if record.kind == "eval" and record.status == "finished"
+    }
+
+
+def study_rows(records: Sequence[Record], samples: Samples) -> list[Row]:
+    """A row for every finished evaluation and filter, base models first, then as recorded.
+
+    Args:
+        records: of one study: trainings and evaluations.
+        samples: from ``load_all_samples``.
+    """
+    evals = [r for r in records if r.kind == "eval" and r.status == "finished" and r.scores]
+    ordered = sorted(evals, key=lambda record: not is_base(record))
+    study = _Study(records, samples, [record for record in evals if is_base(record)])
+    return _with_holm([row for record in ordered for row in study.rows(record)])
+
+
+class _Study:
+    """What the rows of one study have in common."""
+
+    def __init__(
+        self, records: Sequence[Record], samples: Samples, bases: Sequence[Record]
+    ) -> None:
+        self._names = name_runs(records)
+        self._by_id = {record.run_id: record for record in records}
+        self._samples = samples
+        self._bases = bases
+
+    def rows(self, record: Record) -> list[Row]:
+        base, reasons = self._base_of(record)
+        return [self._row(record, score, base, reasons) for score in record.scores]
+
+    def _base_of(self, record: Record) -> tuple[Record | None, list[str]]:
+        """The untouched model's evaluation that answers for this one, or why there is none."""
+        if is_base(record):
+            return None, []
+        source, asked = record.provenance.model_source, _asked(record)
+        reasons = ["The base model was not evaluated on this task in this way."]
+        for base in self._bases:
+            if base.provenance.model_source == source and _asked(base) == asked:
+                own, others = self._samples[record.run_id], self._samples[base.run_id]
+                reasons = why_not_comparable(base, record, others, own)
+                if not reasons:
+                    return base, []
+        return None, reasons
+
+    def _row(
+        self, record: Record, score: Score, base: Record | None, reasons: Sequence[str]
+    ) -> Row:
+        own = self._samples[record.run_id]
+        if base is not None and not scores_items(self._samples[base.run_id], score):
+            base, reasons = None, [NO_ITEM_SCORES]
+        return Row(
+            run_id=record.run_id,
+            name=self._names[record.run_id],
+            is_base=is_base(record),
+            train_run_id=record.parent_run_id,
+            baseline_run_id=base.run_id if base else None,
+            cell=record.cell,
+            task=score.task,
+            metric=score.metric,
+            filter=score.filter,
+            is_headline=score == headline(record.scores),
+            num_fewshot=score.num_fewshot,
+            accuracy=score.value,
+            stderr=score.stderr,
+            accuracy_interval=_accuracy_interval(score, own),
+            num_items=score.num_samples,
+            difference=difference_of(score, own, self._samples[base.run_id]) if base else None,
+            p_adjusted=None,
+            share_token_limit=_share_token_limit(own),
+            notes=tuple(reasons),
+            **_cost(self._by_id.get(record.parent_run_id or "")).__dict__,
+        )
+
+
+def _asked(record: Record) -> set[tuple[str, int]]:
+    return {(score.task, score.num_fewshot) for score in record.scores}
+
+
+def difference_of(
+    score: Score, model: Sequence[Sample], baseline: Sequence[Sample]
+) -> PairedDifference:
+    """Of two comparable evaluations, by the metric and filter of ``score``."""
+    return paired_difference(*vectors(paired(model, baseline), score))
+
+
+def _accuracy_interval(score: Score, samples: Sequence[Sample]) -> Interval | None:
+    """Wilson's, where every item is right or wrong; None for graded scores."""
+    values = [sample.correct.get(metric_key(score)) for sample in samples]
+    if not values or any(value not in (0, 1) for value in values):
+        return None
+    return wilson_interval(values.count(1), len(values))
+
+
+def _share_token_limit(samples: Sequence[Sample]) -> float | None:
+    known = [s.hit_token_limit for s in samples if s.hit_token_limit is not None]
+    return sum(known) / len(known) if known else None
+
+
+@dataclass(frozen=True)
+class Cost:
+    """What a training took."""
+
+    train_seconds: float | None = None
+    tokens_per_second: float | None = None
+    peak_bytes: int | None = None
+    peak_counter: str | None = None
+    num_trained_parameters: int | None = None
+
+
+def _cost(training: Record | None) -> Cost:
+    if training is None:
+        return Cost()
+    measured = training.measurement
+    peak_bytes, peak_counter = peak_memory(measured)
+    trained = training.effective.get("num_trained_parameters")
+    return Cost(
+        train_seconds=measured.train_seconds if measured else None,
+        tokens_per_second=measured.tokens_per_second if measured else None,
+        peak_bytes=peak_bytes,
+        peak_counter=peak_counter,
+        num_trained_parameters=None if trained is None else int(trained),
+    )
+
+
+def peak_memory(measured: Measurement | None) -> tuple[int | None, str | None]:
+    """Peak bytes of a run and where they were read; the device's where it has memory.
+
+    Of the device's counters the one read from outside the process comes first: it is the same for
+    every trainer, and includes what the trainer's own allocator does not see.
+    """
+    if measured is None:
+        return None, None
+    readings = (
+        (measured.peak_device_process_bytes, "device, whole process"),
+        (measured.peak_device_reserved_bytes, "device, reserved"),
+        (measured.peak_device_allocated_bytes, "device, allocated"),
+        (measured.peak_host_bytes, f"host, {(measured.host_memory_counter or 'total').upper()}"),
+    )
+    # A counter that reads 0 is that of a device which the run did not use.
+    return next(((value, name) for value, name in readings if value), (None, None))
+
+
+def _with_holm(rows: Sequence[Row]) -> list[Row]:
+    adjusted: dict[int, float | None] = {}
+    for is_headline in (True, False):
+        family = [i for i, row in enumerate(rows) if row.is_headline is is_headline]
+        adjusted.update(zip(family, holm([_raw_p(rows[i]) for i in family]), strict=True))
+    return [row.model_copy(update={"p_adjusted": adjusted[i]}) for i, row in enumerate(rows)]
+
+
+def _raw_p(row: Row) -> float | None:
+    return row.difference.p_value if row.difference else None
+
+
+def num_tests(rows: Sequence[Row], *, is_headline: bool) -> int:
+    """Size of the Holm family."""
+    return sum(row.is_headline is is_headline and _raw_p(row) is not None for row in rows)
+
+
+def format_shares(rows: Sequence[Row]) -> list[FormatShare]:
+    """For every model scored both ways: the part of its gain that is form only."""
+    flexible = {
+        row.run_id: row.difference
+        for row in rows
+        if row.filter == FLEXIBLE_FILTER and row.difference
+    }
+    return [
+        format_share(row.name, row.num_fewshot, row.difference, flexible[row.run_id])
+        for row in rows
+        if row.filter == HEADLINE_FILTER and row.difference and row.run_id in flexible
+    ]
+
+
+def format_share(
+    name: str, num_fewshot: int, strict: PairedDifference, flexible: PairedDifference
+) -> FormatShare:
+    return FormatShare(
+        name=name,
+        num_fewshot=num_fewshot,
+        strict_gain=strict.difference,
+        flexible_gain=flexible.difference,
+        format_gain=strict.difference - flexible.difference,
+        text=format_sentence(name, strict.difference, flexible.difference),
+    )
