@@ -1,0 +1,15 @@
+"""Registry of trainers.
+
+To add one: write ``bakeoff/backends/<name>.py`` with a class that satisfies ``Backend`` and add one
+line below; the conformance suite picks the new name up by itself.
+"""
+
+from bakeoff.base.registry import Registry
+from bakeoff.interfaces import Backend
+
+BACKENDS: Registry[type[Backend]] = Registry(
+    "backends",
+    {
+        "builtin": "bakeoff.backends.builtin:BuiltinBackend",
+    },
+)

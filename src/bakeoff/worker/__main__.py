@@ -1,0 +1,95 @@
+"""``python worker/__main__.py JOB_KIND job.json``, in the run directory: do one job.
+
+It runs in the environment of a trainer or an engine, where bakeoff itself may be missing. The
+phase ``import`` and the ``end`` event are written here; the job writes the rest of
+``events.jsonl``, and ``result.json`` as its last act. Exit code: 0 finished, 1 failed, 2 called
+wrongly, 3 out of memory, 130 cancelled.
+"""
+
+import contextlib
+import importlib
+import json
+import signal
+import sys
+import traceback
+import types
+from pathlib import Path
+from typing import Any
+
+JOBS = {
+    "train": "bakeoff.worker.train",
+    "evaluate": "bakeoff.worker.evaluate",
+    "convert": "bakeoff.worker.convert",
+}
+EXIT_CODES = {"finished": 0, "failed": 1, "out_of_memory": 3, "cancelled": 130}
+
+
+class Cancelled(BaseException):
+    """Somebody asked the process to stop."""
+
+
+def main(arguments: list[str]) -> int:
+    if len(arguments) != 2 or arguments[0] not in JOBS:
+        sys.stderr.write(f"usage: __main__.py {{{','.join(JOBS)}}} job.json\n")
+        return 2
+    kind, job_file = arguments
+    _make_importable()
+    from bakeoff.worker.events import Events
+    from bakeoff.worker.parent import end_with_parent
+
+    end_with_parent()
+    _raise_on_signals()
+    with contextlib.closing(Events(Path("events.jsonl"))) as events:
+        status, message = _run(kind, Path(job_file), events)
+        events.end(status, message)
+    return EXIT_CODES[status]
+
+
+def _run(kind: str, job_file: Path, events: Any) -> tuple[str, str | None]:
+    """Do the job; give its status and, unless it finished, what a person should read."""
+    try:
+        events.phase("import")
+        job = json.loads(job_file.read_text(encoding="utf-8"))
+        importlib.import_module(JOBS[kind]).main(job)
+    except (Cancelled, KeyboardInterrupt):
+        return "cancelled", "stopped on request"
+    except Exception as error:  # noqa: BLE001 - every failure becomes the outcome of the run
+        from bakeoff.worker.failures import classify
+
+        traceback.print_exc()
+        return classify(error, kind)
+    else:
+        return "finished", None
+
+
+def _make_importable() -> None:
+    """Let ``import bakeoff.worker`` find the files beside this one, and only as part of bakeoff.
+
+    The script's own folder leaves ``sys.path``: its ``evaluate.py`` must not hide the package
+    `evaluate` that other libraries import.
+    """
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
+    if "bakeoff" not in sys.modules:
+        package = types.ModuleType("bakeoff")
+        package.__path__ = [str(here.parent)]
+        sys.modules["bakeoff"] = package
+
+
+def _raise_on_signals() -> None:
+    """Turn the first request to stop into an exception; later ones must not disturb its end."""
+    requests = [
+        getattr(signal, name) for name in ("SIGTERM", "SIGINT", "SIGBREAK") if hasattr(signal, name)
+    ]
+
+    def stop(*_: object) -> None:
+        for request in requests:
+            signal.signal(request, signal.SIG_IGN)
+        raise Cancelled
+
+    for request in requests:
+        signal.signal(request, stop)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,183 @@
+"""Attention over rows packed into one line, each row seeing only itself.
+
+Registered with transformers under a name, it replaces the attention of every layer. The lengths of
+the packed rows are set before each forward pass, as an attribute: arguments of the model's forward
+do not reach the attention in every architecture, and recomputed activations (gradient
+checkpointing) run in another thread, out of reach of a context variable.
+"""
+
+import functools
+import itertools
+from typing import Any
+
+import torch
+
+NAME = "bakeoff_packed"
+
+_CHANGES_RESULT = ("softcap", "s_aux", "position_bias", "head_mask")
+"""Arguments of some architectures' attention that would change the result if ignored."""
+
+
+class PackedAttention:
+    """Causal attention within each of the packed rows."""
+
+    def __init__(self) -> None:
+        self.row_lengths: tuple[int, ...] = ()
+
+    def __call__(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        *,
+        scaling: float | None = None,
+        **others: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend.
+
+        Args:
+            module: the attention layer; not looked at.
+            query: (1, heads, T, size)
+            key: (1, key heads, T, size)
+            value: like ``key``.
+            attention_mask: must be None.
+            scaling: of the scores; 1 / sqrt(size) when None.
+            others: what the architecture adds; what would change the result is refused.
+
+        Returns:
+            (1, T, heads, size), and None for the weights.
+
+        Raises:
+            NotImplementedError: the architecture asks for more than plain causal attention.
+        """
+        self._refuse_unknown(attention_mask, others)
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        if query.device.type == "cpu":
+            attended = _RowAttention.apply(query[0], key[0], value[0], scale, self.row_lengths)
+            return attended[None], None
+        return _attend_by_kernel(query, key, value, scale, self.row_lengths), None
+
+    def _refuse_unknown(self, mask: torch.Tensor | None, others: dict[str, Any]) -> None:
+        window = others.get("sliding_window")
+        if window is not None and max(self.row_lengths) > window:
+            raise NotImplementedError(f"a row is longer than the sliding window of {window}")
+        for name in _CHANGES_RESULT:
+            if others.get(name) is not None:
+                raise NotImplementedError(f"the architecture uses `{name}`")
+        if mask is not None or others.get("dropout"):
+            raise NotImplementedError("the architecture uses a mask or dropout of its own")
+
+
+def register() -> PackedAttention:
+    """Make the attention known to transformers under NAME."""
+    from transformers import AttentionInterface
+
+    attention = PackedAttention()
+    AttentionInterface.register(NAME, attention)
+    return attention
+
+
+def _attend_by_kernel(
+    query: torch.Tensor,
+    key: torch.Tensor,
+    value: torch.Tensor,
+    scale: float,
+    row_lengths: tuple[int, ...],
+) -> torch.Tensor:
+    """One fused kernel a row."""
+    rows = [
+        torch.nn.functional.scaled_dot_product_attention(
+            *parts, is_causal=True, scale=scale, enable_gqa=query.shape[1] != key.shape[1]
+        )
+        for parts in zip(
+            query.split(row_lengths, 2),
+            key.split(row_lengths, 2),
+            value.split(row_lengths, 2),
+            strict=True,
+        )
+    ]
+    return torch.cat(rows, dim=2).transpose(1, 2).contiguous()
+
+
+class _RowAttention(torch.autograd.Function):
+    """On the CPU: plain matrix products a row, the weights computed anew in the backward pass.
+
+    For rows of a few hundred tokens this takes half the time of torch's own CPU kernel, whose
+    backward pass is slow, and keeps nothing of size row x row. The recomputation is that of
+    FlashAttention (Dao et al. 2022, arXiv:2205.14135, section 3.1), with one tile a row.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+        row_lengths: tuple[int, ...],
+    ) -> torch.Tensor:
+        num_heads, num_tokens, _ = query.shape
+        attended = query.new_empty(num_tokens, num_heads, value.shape[-1])
+        for row in _spans(row_lengths):
+            weights = _weights(query[:, row], key[:, row], scale)
+            by_head = _ungroup(torch.bmm(weights, value[:, row]), num_heads)
+            attended[row] = by_head.transpose(0, 1)
+        ctx.save_for_backward(query, key, value)
+        ctx.scale, ctx.row_lengths = scale, row_lengths
+        return attended
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        query, key, value = ctx.saved_tensors
+        num_heads, num_groups = query.shape[0], key.shape[0]
+        grad_query, grad_key, grad_value = map(torch.empty_like, (query, key, value))
+        for row in _spans(ctx.row_lengths):
+            grad = _group(gradients[0][row].transpose(0, 1), num_groups)
+            weights = _weights(query[:, row], key[:, row], ctx.scale)
+            grad_value[:, row] = torch.bmm(weights.transpose(1, 2), grad)
+            grad_weights = torch.bmm(grad, value[:, row].transpose(1, 2))
+            # The backward pass of softmax in one sweep, as autograd itself calls it.
+            grad_scores = torch.ops.aten._softmax_backward_data(
+                grad_weights, weights, -1, weights.dtype
+            ).mul_(ctx.scale)
+            grad_query[:, row] = _ungroup(torch.bmm(grad_scores, key[:, row]), num_heads)
+            grad_key[:, row] = torch.bmm(
+                grad_scores.transpose(1, 2), _group(query[:, row], num_groups)
+            )
+        return grad_query, grad_key, grad_value, None, None
+
+
+def _spans(row_lengths: tuple[int, ...]) -> list[slice]:
+    ends = list(itertools.accumulate(row_lengths))
+    return [slice(end - length, end) for end, length in zip(ends, row_lengths, strict=True)]
+
+
+def _group(heads: torch.Tensor, num_groups: int) -> torch.Tensor:
+    """(heads, L, size) -> (groups, heads per group x L, size): heads that share one key head."""
+    return heads.reshape(num_groups, -1, heads.shape[-1])
+
+
+def _ungroup(grouped: torch.Tensor, num_heads: int) -> torch.Tensor:
+    """(groups, heads per group x L, size) -> (heads, L, size)."""
+    return grouped.view(num_heads, -1, grouped.shape[-1])
+
+
+def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
+    """Softmax of the scaled, causally masked scores: (groups, heads per group x L, L)."""
+    num_heads, length, _ = query.shape
+    num_groups = key.shape[0]
+    products = _ungroup(torch.bmm(_group(query, num_groups), key.transpose(1, 2)), num_heads)
+    scores = torch.add(_future(length, query.dtype), products, alpha=scale)
+    return _group(scores.softmax(dim=-1), num_groups)
+
+
+def _future(length: int, dtype: torch.dtype) -> torch.Tensor:
+    """(L, L), minus infinity where a key lies after the query, else 0."""
+    return _large_future(1 << (length - 1).bit_length(), dtype)[:length, :length]
+
+
+@functools.lru_cache(maxsize=2)
+def _large_future(size: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.full((size, size), float("-inf"), dtype=dtype).triu_(1)

@@ -1,0 +1,201 @@
+"""Asks a model the questions of one lm-evaluation-harness task and keeps every answer.
+
+Reads a job (see ``bakeoff.evals.hf``), works in the current folder, writes ``samples.jsonl`` and,
+last, ``result.json`` in the shape of ``bakeoff.schema.results.EvalResult``.
+"""
+
+import contextlib
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from bakeoff.worker.events import Events
+from bakeoff.worker.machine import choose_device, hardware, packages, set_seeds, write_json_atomic
+
+_WORRYING_SHARE_AT_LIMIT = 0.1
+_WORRYING_SHARE_WITHOUT_ANSWER = 0.5
+
+
+def main(job: dict[str, Any]) -> None:
+    with contextlib.closing(Events(Path("events.jsonl"))) as events, _own_datasets_cache(job):
+        _evaluate(job, events)
+
+
+def _evaluate(job: dict[str, Any], events: Events) -> None:
+    from bakeoff.worker.lm_batches import BatchedLM
+    from bakeoff.worker.lm_model import load_model, load_tokenizer
+
+    device = choose_device(job["device"])
+    set_seeds(job["seed"])
+    events.phase("load_data")
+    task, manager = _load_task(job, events)
+    events.phase("load_model")
+    model_dir, artefact_dir = Path(job["model_dir"]), job["artefact_dir"]
+    model = load_model(
+        model_dir,
+        None if artefact_dir is None else Path(artefact_dir),
+        precision=job["precision"],
+        device=device,
+    )
+    lm = BatchedLM(model, load_tokenizer(model_dir), batch_size=job["batch_size"], events=events)
+    events.phase("evaluate")
+    results = _ask(job, task, manager, lm)
+    events.phase("save")
+    _save(job, results, task, lm, events)
+
+
+@contextlib.contextmanager
+def _own_datasets_cache(job: dict[str, Any]) -> Iterator[None]:
+    """Keep what `datasets` makes of our own rows in this folder, for as long as it is needed.
+
+    The data of the harness's own tasks come from a hub and stay in the cache of the person.
+    """
+    import datasets  # type: ignore[import-untyped]
+
+    if job["task_dir"] is None:
+        yield
+        return
+    usual = datasets.config.HF_DATASETS_CACHE
+    # Windows cannot delete a file that is still mapped into memory: such a rest may stay.
+    with tempfile.TemporaryDirectory(
+        dir=Path.cwd(), prefix=".datasets-", ignore_cleanup_errors=True
+    ) as folder:
+        datasets.config.HF_DATASETS_CACHE = Path(folder)
+        try:
+            yield
+        finally:
+            datasets.config.HF_DATASETS_CACHE = usual
+
+
+def _load_task(job: dict[str, Any], events: Events) -> tuple[Any, Any]:
+    from bakeoff.worker.lm_task import keep_test_out_of_examples, load_task
+
+    task, manager = load_task(
+        job["task"], None if job["task_dir"] is None else Path(job["task_dir"])
+    )
+    num_left_out = keep_test_out_of_examples(task, job["num_fewshot"])
+    if num_left_out:
+        events.warning(
+            f"{num_left_out} rows of the few-shot split ask a question of the scored split; none "
+            "of them is used as a worked example."
+        )
+    return task, manager
+
+
+def _ask(job: dict[str, Any], task: Any, manager: Any, lm: Any) -> dict[str, Any]:
+    import lm_eval
+
+    seed = job["seed"]
+    generates = task.OUTPUT_TYPE == "generate_until"
+    results = lm_eval.simple_evaluate(
+        model=lm,
+        tasks=[task],
+        task_manager=manager,
+        num_fewshot=job["num_fewshot"],
+        limit=job["limit"],
+        gen_kwargs={"max_gen_toks": job["max_new_tokens"]} if generates else None,
+        log_samples=True,
+        random_seed=seed,
+        numpy_random_seed=seed,
+        torch_random_seed=seed,
+        fewshot_random_seed=seed,
+    )
+    return dict(results)
+
+
+def _save(job: dict[str, Any], results: dict[str, Any], task: Any, lm: Any, events: Events) -> None:
+    from bakeoff.worker.lm_samples import SAMPLES_FILE, make_scores, merge_samples, write_samples
+
+    name = job["task"]
+    samples = merge_samples(results["samples"][name], task, lm.endings)
+    write_samples(Path(SAMPLES_FILE), samples)
+    effective = _effective(job, results, lm, samples)
+    _warn(effective, events)
+    counts = [sample["num_output_tokens"] for sample in samples]
+    write_json_atomic(
+        Path("result.json"),
+        {
+            "scores": make_scores(
+                results["results"][name],
+                label=job["task_label"],
+                num_fewshot=results["n-shot"][name],
+                num_samples=len(samples),
+                engine=job["engine"],
+            ),
+            "effective": effective,
+            "num_generated_tokens": None if None in counts else sum(counts),
+            **_peak_device_bytes(lm.device),
+            "packages": packages(),
+            "hardware": hardware(),
+        },
+    )
+
+
+def _effective(
+    job: dict[str, Any], results: dict[str, Any], lm: Any, samples: list[dict[str, Any]]
+) -> dict[str, Any]:
+    """Every setting that was really used, and what it did to the answers."""
+    from bakeoff.worker.lm_samples import share_at_limit, shares_without_answer
+
+    name = job["task"]
+    config = {
+        key: value
+        for key, value in results["configs"][name].items()
+        if key not in ("dataset_kwargs", "metadata")
+    }
+    return {
+        "task": job["task_label"],
+        "task_version": results["versions"][name],
+        "task_config": _plain(config),
+        "stop_strings": lm.stop_strings,
+        "num_fewshot": results["n-shot"][name],
+        "fewshot_seed": job["seed"],
+        "seed": job["seed"],
+        "limit": job["limit"],
+        "batch_size": job["batch_size"],
+        "batch_size_at_end": lm.batch_size,
+        "max_new_tokens": job["max_new_tokens"],
+        "max_length": lm.max_length,
+        "precision": job["precision"],
+        "device": lm.device.type,
+        "attention": lm.config._attn_implementation,
+        "generation_config": _plain(lm.model.generation_config.to_diff_dict()),
+        "add_bos_token": lm.add_bos_token,
+        "chat_template": None,
+        "system_prompt": None,
+        "lm_eval_version": results["lm_eval_version"],
+        "share_at_token_limit": share_at_limit(samples),
+        "share_without_answer": shares_without_answer(samples),
+    }
+
+
+def _plain(value: Any) -> Any:
+    """``value`` with what JSON cannot hold as text."""
+    return json.loads(json.dumps(value, default=str))
+
+
+def _warn(effective: dict[str, Any], events: Events) -> None:
+    at_limit = effective["share_at_token_limit"]
+    if at_limit is not None and at_limit > _WORRYING_SHARE_AT_LIMIT:
+        events.warning(
+            f"{at_limit:.0%} of the answers were cut at {effective['max_new_tokens']} tokens, so "
+            "that a right answer may be missing. Raise `evaluate.max_new_tokens`."
+        )
+    for name, share in effective["share_without_answer"].items():
+        if share > _WORRYING_SHARE_WITHOUT_ANSWER:
+            events.warning(
+                f"The filter `{name}` found no answer in {share:.0%} of the outputs: its score "
+                "says more about the form of the answers than about their content."
+            )
+
+
+def _peak_device_bytes(device: Any) -> dict[str, int | None]:
+    import torch
+
+    cuda = device.type == "cuda"
+    return {
+        "peak_device_allocated_bytes": torch.cuda.max_memory_allocated(device) if cuda else None,
+        "peak_device_reserved_bytes": torch.cuda.max_memory_reserved(device) if cuda else None,
+    }

@@ -1,0 +1,218 @@
+"""The harness's transformers model class, fed batch by batch.
+
+Prompts, tokenisation, padding, decoding and cutting of answers stay the harness's own. This class
+adds what it lacks: a batch ends when each of its rows has met any stop string (the harness waits
+until all rows have met the same one), progress is told after each batch, and a batch that does not
+fit in memory is tried again at half the size.
+"""
+
+import gc
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from lm_eval.models.huggingface import HFLM
+from lm_eval.models.utils import normalize_gen_kwargs
+from transformers import StoppingCriteria, StoppingCriteriaList
+
+from bakeoff.worker.events import Events
+from bakeoff.worker.failures import is_out_of_memory
+
+_CHOICE_BATCHES_PER_REPORT = 16
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How one answer ended."""
+
+    num_tokens: int
+    """Generated tokens, the end-of-sequence token or the stop string included."""
+
+    hit_limit: bool
+    """Neither a stop string nor the end-of-sequence token came before the limit."""
+
+
+class RowStops(StoppingCriteria):
+    """Ends each row of a batch at its own first stop string or end-of-sequence token."""
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        stops: Sequence[str],
+        *,
+        eos_ids: frozenset[int],
+        num_prompt_tokens: int,
+    ) -> None:
+        self._tokenizer = tokenizer
+        self._stops = [stop for stop in stops if stop]
+        self._eos_ids = eos_ids
+        self._num_prompt_tokens = num_prompt_tokens
+        # The tail that is read for stop strings. One may come in more tokens than the tokenizer
+        # would make of it, but in no more than one a byte.
+        self._window = max((len(stop.encode("utf-8")) for stop in self._stops), default=1) + 1
+        self.num_tokens: list[int | None] = []
+        """Of each row, the tokens generated until it ended; None while it goes on."""
+
+    def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
+        """``input_ids`` has shape (rows, tokens); gives one bool a row: has it ended?"""
+        generated = input_ids[:, self._num_prompt_tokens :]
+        if not self.num_tokens:
+            self.num_tokens = [None] * len(generated)
+        going = [row for row, length in enumerate(self.num_tokens) if length is None]
+        tails = generated[going, -self._window :].tolist()
+        texts = self._tokenizer.batch_decode(tails)
+        for row, tail, text in zip(going, tails, texts, strict=True):
+            if tail[-1] in self._eos_ids or any(stop in text for stop in self._stops):
+                self.num_tokens[row] = generated.shape[1]
+        ended = [length is not None for length in self.num_tokens]
+        return torch.tensor(ended, device=input_ids.device)
+
+    def endings(self, num_generated_tokens: int) -> list[Ending]:
+        return [
+            Ending(num_tokens=length or num_generated_tokens, hit_limit=length is None)
+            for length in self.num_tokens
+        ]
+
+
+class BatchedLM(HFLM):
+    """Answers the requests of ONE task; afterwards ``endings`` says how each answer ended."""
+
+    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, events: Events) -> None:
+        super().__init__(
+            pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
+        )
+        self._events = events
+        self._batch_endings: list[Ending] = []
+        self.endings: dict[int, Ending] = {}
+        """By position of the item in its split."""
+
+        self.stop_strings: list[str] = []
+        """What ended an answer, the end-of-sequence token as text included."""
+
+    def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
+        """One answer a request, in the order of the requests."""
+        lengths = [len(self.tok_encode(request.args[0])) for request in requests]
+        self._fit_max_length(requests, lengths)
+
+        def key(index: int) -> tuple[str, int, str]:
+            # The order that the harness gives a batch, so that rows and requests stay in step.
+            prompt, settings = requests[index].args[:2]
+            return repr(settings), -lengths[index], prompt
+
+        answers: dict[int, str] = {}
+
+        def answer(indices: list[int]) -> None:
+            self._batch_endings = []
+            batch = [requests[index] for index in indices]
+            texts = HFLM.generate_until(self, batch, disable_tqdm=True)
+            answers.update(zip(indices, texts, strict=True))
+            for request, ending in zip(batch, self._batch_endings, strict=True):
+                self.endings.setdefault(request.doc_id, ending)
+
+        self._in_batches(sorted(range(len(requests)), key=key), answer, unit="questions")
+        return [answers[index] for index in range(len(requests))]
+
+    def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
+        """Log-probability of each request's continuation, in the order of the requests."""
+        scored: list[tuple[float, bool]] = []
+
+        def score(indices: list[int]) -> None:
+            batch = [requests[index] for index in indices]
+            scored.extend(HFLM.loglikelihood(self, batch, disable_tqdm=True))
+
+        # Neighbours are the choices of one question, which the harness scores together.
+        self._in_batches(
+            list(range(len(requests))),
+            score,
+            unit="choices",
+            batches_per_report=_CHOICE_BATCHES_PER_REPORT,
+        )
+        return scored
+
+    def _in_batches(
+        self,
+        indices: list[int],
+        work: Callable[[list[int]], None],
+        *,
+        unit: str,
+        batches_per_report: int = 1,
+    ) -> None:
+        """Work through ``indices`` in order, with smaller batches once one did not fit."""
+        done = 0
+        self._events.progress(0, len(indices), unit)
+        while done < len(indices):
+            batch = indices[done : done + self.batch_size_per_gpu * batches_per_report]
+            if self._fits(work, batch):
+                done += len(batch)
+                self._events.progress(done, len(indices), unit)
+
+    def _fits(self, work: Callable[[list[int]], None], batch: list[int]) -> bool:
+        """Do the work; when memory runs out, halve the batch size and say False."""
+        try:
+            work(batch)
+        except Exception as error:
+            if not is_out_of_memory(error) or self.batch_size_per_gpu == 1:
+                raise
+        else:
+            return True
+        # Here the traceback is gone, and with it the tensors of the batch that did not fit.
+        self.batch_size_per_gpu //= 2
+        gc.collect()
+        if self.device.type != "cpu":
+            getattr(torch, self.device.type).empty_cache()
+        self._events.warning(
+            f"Memory ran out: going on with {self.batch_size_per_gpu} questions at a time."
+        )
+        return False
+
+    def _fit_max_length(self, requests: list[Any], lengths: list[int]) -> None:
+        """Room for the longest prompt and its answer; the harness takes the model's maximum."""
+        limits = [self._max_new_tokens(request) for request in requests]
+        needed = max(length + limit for length, limit in zip(lengths, limits, strict=True))
+        self._max_length = None
+        possible = self.max_length
+        num_cut = sum(
+            length + limit > possible for length, limit in zip(lengths, limits, strict=True)
+        )
+        if num_cut:
+            self._events.warning(
+                f"{num_cut} of {len(requests)} prompts are cut at their beginning: with the answer "
+                f"they need up to {needed} tokens, but the model reads {possible}. Ask with fewer "
+                "examples or a lower `evaluate.max_new_tokens`."
+            )
+        self._max_length = min(needed, possible)
+
+    def _max_new_tokens(self, request: Any) -> int:
+        return int(normalize_gen_kwargs(request.args[1], self.max_gen_toks)["max_gen_toks"])
+
+    def _model_generate(
+        self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any
+    ) -> torch.Tensor:
+        """``context`` has shape (rows, prompt tokens), padded left; gives prompts and answers."""
+        num_prompt_tokens = context.shape[1]
+        self.stop_strings = stop
+        stops = RowStops(
+            self.tokenizer,
+            stop,
+            eos_ids=self._eos_ids(),
+            num_prompt_tokens=num_prompt_tokens,
+        )
+        if not settings.get("do_sample"):
+            settings.pop("temperature", None)
+        output = self.model.generate(
+            input_ids=context,
+            max_length=max_length,
+            stopping_criteria=StoppingCriteriaList([stops]),
+            pad_token_id=self.tokenizer.pad_token_id,
+            use_cache=True,
+            **settings,
+        )
+        self._batch_endings.extend(stops.endings(output.shape[1] - num_prompt_tokens))
+        return output
+
+    def _eos_ids(self) -> frozenset[int]:
+        ids = self.model.generation_config.eos_token_id
+        if ids is None:
+            return frozenset()
+        return frozenset([ids] if isinstance(ids, int) else ids)

@@ -1,0 +1,138 @@
+"""The training loop."""
+
+import math
+import time
+from dataclasses import dataclass
+
+import torch
+
+from bakeoff.worker.batches import Order
+from bakeoff.worker.checkpoint import Checkpoints, restore
+from bakeoff.worker.events import Events
+from bakeoff.worker.failures import JobError
+from bakeoff.worker.modelling import Trainee
+from bakeoff.worker.optimizer import clip_gradients
+from bakeoff.worker.rows import Row
+from bakeoff.worker.schedule import rate_factor
+from bakeoff.worker.settings import TrainSettings
+
+
+@dataclass
+class Loop:
+    """Everything that the steps of one training need."""
+
+    trainee: Trainee
+    optimizer: torch.optim.Optimizer
+    settings: TrainSettings
+    rows: list[Row]
+    validation_rows: list[Row]
+    order: Order
+    num_steps: int
+    num_warmup_steps: int
+    device: torch.device
+    events: Events
+    checkpoints: Checkpoints
+
+    def run(self) -> None:
+        """Train from the last checkpoint, or from the start, to the last step."""
+        done = self._resume()
+        if done == 0:
+            self._validate(0)
+        self.events.phase("train")
+        for indices in self.order.steps(done, self.num_steps):
+            self._step(done, [self.rows[index] for index in indices])
+            done += 1
+            self._after_step(done)
+
+    def _resume(self) -> int:
+        newest = self.checkpoints.newest()
+        if newest is None:
+            self.checkpoints.remove_all()  # of another job, or not whole
+            return 0
+        step, path = newest
+        restore(path, self.trainee.trained, self.optimizer)
+        self.events.resume(step)
+        return step
+
+    def _step(self, done: int, rows: list[Row]) -> None:
+        """One optimiser step over ``rows``, after ``done`` steps."""
+        start = time.perf_counter()
+        rate = self._set_rate(done)
+        num_targets = sum(row.num_targets for row in rows)
+        self.trainee.model.train()
+        total = torch.zeros((), device=self.device)
+        for portion in self.trainee.portions(rows, self.settings.batch_size):
+            batch = self.trainee.make_batch(portion).to(self.device)
+            loss = self.trainee.cross_entropy(batch, num_targets)
+            loss.backward()
+            total += loss.detach()
+        parameters = list(self.trainee.trained.values())
+        norm = clip_gradients(parameters, self.settings.max_grad_norm)
+        self.optimizer.step()
+        self.optimizer.zero_grad()
+        # Reading the values waits for the device, so that the time holds all of the step.
+        loss_value, norm_value = torch.stack([total, norm.float()]).tolist()
+        seconds = time.perf_counter() - start
+        _require_finite(loss_value, norm_value, done + 1)
+        self.events.step(
+            step=done + 1,
+            num_steps=self.num_steps,
+            loss=loss_value,
+            learning_rate=rate,
+            grad_norm=norm_value,
+            seconds=seconds,
+            num_tokens=sum(len(row.token_ids) for row in rows),
+            num_label_tokens=num_targets,
+        )
+
+    def _set_rate(self, done: int) -> float:
+        rate = self.settings.learning_rate * rate_factor(
+            done,
+            scheduler=self.settings.scheduler,
+            num_steps=self.num_steps,
+            num_warmup_steps=self.num_warmup_steps,
+        )
+        for group in self.optimizer.param_groups:
+            group["lr"] = rate
+        return rate
+
+    def _after_step(self, done: int) -> None:
+        """Validate and save where it is due; the last step is validated, its artefact is saved."""
+        is_last = done == self.num_steps
+        validate_every, save_every = self.settings.validate_every, self.settings.save_every
+        if is_last or (validate_every and done % validate_every == 0):
+            self._validate(done)
+            self._back_to_training(is_last)
+        if save_every and done % save_every == 0 and not is_last:
+            self.events.phase("save")
+            self.checkpoints.save(done, self.trainee.trained, self.optimizer)
+            self._back_to_training(is_last)
+
+    def _back_to_training(self, is_last: bool) -> None:  # noqa: FBT001
+        if not is_last:
+            self.events.phase("train")
+
+    @torch.no_grad()
+    def _validate(self, done: int) -> None:
+        """The loss per label token over all validation rows; nothing when there are none."""
+        if not self.validation_rows:
+            return
+        self.events.phase("validate")
+        self.trainee.model.eval()
+        num_targets = sum(row.num_targets for row in self.validation_rows)
+        portions = self.trainee.portions(self.validation_rows, self.settings.batch_size)
+        total = 0.0
+        for number, portion in enumerate(portions, start=1):
+            batch = self.trainee.make_batch(portion).to(self.device)
+            total += float(self.trainee.cross_entropy(batch, num_targets))
+            self.events.progress(number, len(portions), "batches")
+        self.events.validation(step=done, loss=total, num_label_tokens=num_targets)
+
+
+def _require_finite(loss: float, norm: float, step: int) -> None:
+    """Stop a training that cannot recover: a weight that is not a number stays so."""
+    if not (math.isfinite(loss) and math.isfinite(norm)):
+        raise JobError(
+            f"The training diverged: at step {step} the loss was {loss} and the gradient norm "
+            f"{norm}. Lower `train.learning_rate`, or use `train.precision: fp32`."
+        )

@@ -1,0 +1,201 @@
+"""The model that is trained, and how rows go through it."""
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+
+from bakeoff.worker import attention, batches, lora, loss
+from bakeoff.worker.batches import Batch
+from bakeoff.worker.rows import Row
+from bakeoff.worker.settings import LoraSettings, TrainJob
+
+_PROBE_TOKENS = 24
+_TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 3e-2}
+"""Of the relative difference of logits; mixing up rows changes them by tens of per cent."""
+
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+
+
+@dataclass
+class Trainee:
+    """A model ready for training."""
+
+    saved: Any
+    """What is saved in the end: the PEFT model, or the model itself."""
+
+    model: Any
+    """What computes: the model, with the adapter's layers inside."""
+
+    can_keep_logits: bool
+    make_batch: Callable[[list[Row]], Batch]
+    attention_path: str
+    """How attention is computed, and why."""
+
+    packing: attention.PackedAttention | None
+    adapter_path: str | None = None
+    """How the adapter's layers are computed; None: there is no adapter."""
+
+    @property
+    def trained(self) -> dict[str, torch.nn.Parameter]:
+        return {
+            name: parameter
+            for name, parameter in self.model.named_parameters()
+            if parameter.requires_grad
+        }
+
+    def portions(self, rows: list[Row], size: int) -> list[list[Row]]:
+        """The forward passes that ``rows`` take, at most ``size`` rows each."""
+        return batches.micro_batches(rows, size, by_length=self.packing is None)
+
+    def cross_entropy(self, batch: Batch, divisor: int) -> torch.Tensor:
+        """Summed over the batch's label tokens, divided by ``divisor``; (,) fp32."""
+        if self.packing is not None:
+            self.packing.row_lengths = batch.row_lengths
+        logits = loss.logits_of_targets(self.model, batch, can_keep_logits=self.can_keep_logits)
+        return loss.divided_cross_entropy(logits, batch.targets, divisor)
+
+
+def load_trainee(
+    job: TrainJob, rows: list[Row], *, pad_token: int, device: torch.device
+) -> Trainee:
+    """Load the model, add what the method trains, and choose how rows go through it."""
+    from transformers import AutoModelForCausalLM
+
+    model = AutoModelForCausalLM.from_pretrained(
+        job.model_dir, dtype=DTYPES[job.train.precision], local_files_only=True
+    ).to(device)
+    packing, attention_path = _choose_attention(model, rows, pad_token=pad_token)
+    saved, adapter_path = model, None
+    if job.lora is not None:
+        saved, adapter_path = _add_adapter(model, job.lora)
+    if job.train.gradient_checkpointing:
+        _recompute_activations(model)
+    return Trainee(
+        saved=saved,
+        model=model,
+        can_keep_logits=_accepts(model, "logits_to_keep"),
+        make_batch=batches.pack
+        if packing is not None
+        else lambda rows: batches.pad(rows, pad_token=pad_token),
+        attention_path=attention_path,
+        packing=packing,
+        adapter_path=adapter_path,
+    )
+
+
+def _add_adapter(model: Any, settings: LoraSettings) -> tuple[Any, str]:
+    """The PEFT model, and how its layers are computed."""
+    from peft import LoraConfig, get_peft_model
+
+    targets = settings.target_modules
+    config = LoraConfig(
+        task_type="CAUSAL_LM",
+        r=settings.rank,
+        lora_alpha=settings.alpha,
+        lora_dropout=settings.dropout,
+        target_modules=targets if isinstance(targets, str) else list(targets),
+        bias="none",
+    )
+    peft_model = get_peft_model(model, config)
+    num_fast, num_layers = lora.speed_up(peft_model)
+    return peft_model, (
+        f"{num_fast} of {num_layers} layers multiply in the type of the activations, "
+        "the others as PEFT does"
+    )
+
+
+def _recompute_activations(model: Any) -> None:
+    """Gradient checkpointing, under the name that this version of transformers has for it."""
+    enable = getattr(model, "activation_checkpointing_enable", None)
+    (enable or model.gradient_checkpointing_enable)({"use_reentrant": False})
+
+
+def _choose_attention(
+    model: Any, rows: list[Row], *, pad_token: int
+) -> tuple[attention.PackedAttention | None, str]:
+    """Pack the rows if that is known to be right for this model; None: pad them."""
+    plain = model.config._attn_implementation
+    problem = _packing_problem(model, rows)
+    if problem is not None:
+        return None, f"{plain}, padded rows ({problem})"
+    packing = attention.register()
+    samples = _sample_rows(rows)
+    expected = [_logits(model, batches.pad([row], pad_token=pad_token)) for row in samples]
+    model.set_attn_implementation(attention.NAME)
+    try:
+        problem = _probe(model, packing, samples, expected)
+    except NotImplementedError as error:
+        problem = str(error)
+    if problem is not None:
+        model.set_attn_implementation(plain)
+        return None, f"{plain}, padded rows ({problem})"
+    return packing, "packed rows, causal attention within each row"
+
+
+def _packing_problem(model: Any, rows: list[Row]) -> str | None:
+    """What is known of the architecture that packing would get wrong."""
+    config = model.config.get_text_config()
+    if not getattr(model, "_supports_attention_backend", False):
+        return "the architecture does not let its attention be replaced"
+    if not _accepts(model, "position_ids"):
+        return "the architecture takes no positions"
+    longest = max(len(row.token_ids) for row in rows)
+    for name in ("sliding_window", "attention_chunk_size"):
+        window = getattr(config, name, None)
+        if isinstance(window, int) and longest > window:
+            return f"a row of {longest} tokens is longer than the model's {name} of {window}"
+    if getattr(config, "attention_dropout", 0.0):
+        return "the model uses dropout in its attention"
+    return None
+
+
+def _probe(
+    model: Any,
+    packing: attention.PackedAttention,
+    samples: list[Row],
+    expected: list[torch.Tensor],
+) -> str | None:
+    """Compare packed rows with the same rows by themselves.
+
+    Anything else that mixes tokens (convolution, recurrence, an unknown attention) shows here.
+    """
+    batch = batches.pack(samples)
+    packing.row_lengths = batch.row_lengths
+    parts = _logits(model, batch).split(batch.row_lengths)
+    for packed, alone in zip(parts, expected, strict=True):
+        difference = float((packed - alone).norm() / alone.norm())
+        if not difference <= _TOLERANCES[model.dtype]:
+            return f"packed rows gave logits that differ by {difference:.1%}"
+    return None
+
+
+def _sample_rows(rows: list[Row]) -> list[Row]:
+    """Three short beginnings of rows, each with other tokens than its neighbours."""
+    samples = []
+    for number, row in enumerate((rows * 3)[:3]):
+        tokens = row.token_ids[: _PROBE_TOKENS - number]
+        if number % 2:
+            tokens = tokens[::-1]
+        samples.append(Row(row.id, tokens, tokens))
+    return samples
+
+
+@torch.no_grad()
+def _logits(model: Any, batch: Batch) -> torch.Tensor:
+    """All logits of a batch of one line: (T, vocabulary), fp32."""
+    model.eval()
+    batch = batch.to(model.device)
+    output = model(
+        input_ids=batch.token_ids,
+        position_ids=batch.position_ids,
+        attention_mask=batch.attention_mask,
+        use_cache=False,
+    )
+    return output.logits[0].float()
+
+
+def _accepts(model: Any, argument: str) -> bool:
+    return argument in inspect.signature(model.forward).parameters

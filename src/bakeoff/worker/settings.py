@@ -1,0 +1,79 @@
+"""The job file of a training, as plain values: field by field what a recipe's `train:` holds."""
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainSettings:
+    """``bakeoff.schema.recipe.TrainSpec``, where each field is explained."""
+
+    learning_rate: float
+    scheduler: str
+    warmup_ratio: float
+    num_epochs: float
+    max_steps: int | None
+    batch_size: int
+    gradient_accumulation: int
+    max_length: int
+    overlong: str
+    loss_on: str
+    precision: str
+    weight_decay: float
+    adam_beta1: float
+    adam_beta2: float
+    adam_epsilon: float
+    max_grad_norm: float
+    gradient_checkpointing: bool
+    validate_every: int
+    save_every: int
+
+    @property
+    def rows_per_step(self) -> int:
+        return self.batch_size * self.gradient_accumulation
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoraSettings:
+    """``bakeoff.schema.recipe.LoraSpec``."""
+
+    rank: int
+    alpha: float
+    dropout: float
+    target_modules: str | list[str]
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    model_dir: Path
+    data_dir: Path
+    method: str
+    seed: int
+    device: str
+    train: TrainSettings
+    lora: LoraSettings | None
+
+    @property
+    def digest(self) -> str:
+        """Equal for jobs that must give equal results, wherever their files lie."""
+        values = dataclasses.asdict(self)
+        for place in ("model_dir", "data_dir"):
+            del values[place]
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8")).hexdigest()
+
+
+def read_job(raw: dict[str, Any]) -> TrainJob:
+    """The typed job; a missing or unknown key is a TypeError that names it."""
+    return TrainJob(
+        **{
+            **raw,
+            "model_dir": Path(raw["model_dir"]),
+            "data_dir": Path(raw["data_dir"]),
+            "train": TrainSettings(**raw["train"]),
+            "lora": LoraSettings(**raw["lora"]) if raw["lora"] is not None else None,
+        }
+    )

@@ -1,0 +1,202 @@
+"""Fine-tune a causal language model: one process, one device, plain PyTorch.
+
+In go the job file and two folders; out come ``events.jsonl``, ``artefact/`` and, last,
+``result.json``. Started again where it was interrupted, it goes on from its last checkpoint and
+gives the same result as if it had never stopped.
+"""
+
+import contextlib
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bakeoff.worker.batches import Order, check_supervision, digest_order
+from bakeoff.worker.checkpoint import Checkpoints
+from bakeoff.worker.events import Events
+from bakeoff.worker.failures import JobError
+from bakeoff.worker.loop import Loop
+from bakeoff.worker.machine import choose_device, hardware, packages, set_seeds, write_json_atomic
+from bakeoff.worker.modelling import Trainee, load_trainee
+from bakeoff.worker.optimizer import build_optimizer
+from bakeoff.worker.rows import Rows, end_token, read_rows, tokenize
+from bakeoff.worker.schedule import count_warmup_steps
+from bakeoff.worker.settings import TrainJob, read_job
+
+ARTEFACT = "artefact"
+RESULT = "result.json"
+
+
+def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
+    """Train as ``job`` says, in ``run_dir``; a training that is finished stays as it is.
+
+    Raises:
+        JobError: the job cannot be done as it was asked.
+    """
+    settings = read_job(job)
+    checkpoints = Checkpoints(run_dir, settings.digest)
+    if not (run_dir / RESULT).exists():
+        with contextlib.closing(Events(run_dir / "events.jsonl")) as events:
+            _train(settings, run_dir, events, checkpoints)
+    checkpoints.remove_all()
+
+
+def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoints) -> None:
+    device = choose_device(job.device)
+    set_seeds(job.seed)
+
+    events.phase("load_data")
+    tokenizer = _load_tokenizer(job.model_dir)
+    train, validation = _load_rows(job, tokenizer, events)
+
+    events.phase("load_model")
+    pad_token = tokenizer.pad_token_id
+    if pad_token is None:
+        pad_token = end_token(tokenizer)
+    trainee = load_trainee(job, [*train.rows, *validation.rows], pad_token=pad_token, device=device)
+    loop = _build_loop(job, trainee, train, validation, events=events, checkpoints=checkpoints)
+    _check_first_batch(loop, end_token(tokenizer))
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats()
+    loop.run()
+
+    events.phase("save")
+    result = {
+        "artefact": ARTEFACT,
+        "effective": _effective(job, loop, tokenizer, pad_token=pad_token),
+        **_facts(train, loop),
+        "packages": packages(),
+        "hardware": hardware(),
+    }
+    _save_artefact(run_dir / ARTEFACT, trainee, tokenizer)
+    write_json_atomic(run_dir / RESULT, result)
+
+
+def _load_tokenizer(model_dir: Path) -> Any:
+    import transformers
+
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers.AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+
+
+def _load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows]:
+    """Training and validation rows.
+
+    Raises:
+        JobError: nothing is left to train on.
+    """
+    train, validation = (
+        tokenize(
+            read_rows(job.data_dir / f"{split}.jsonl"),
+            tokenizer,
+            max_length=job.train.max_length,
+            overlong=job.train.overlong,
+            loss_on=job.train.loss_on,
+        )
+        for split in ("train", "validation")
+    )
+    longer = f"longer than `train.max_length` ({job.train.max_length} tokens)"
+    if not train.rows:
+        raise JobError(
+            f"There is no row to train on: {train.num_dropped} in {job.data_dir / 'train.jsonl'}, "
+            f"all of them {longer}."
+            if train.num_dropped
+            else f"There is no row to train on in {job.data_dir / 'train.jsonl'}."
+        )
+    for split, rows in (("training", train), ("validation", validation)):
+        if rows.num_dropped:
+            events.warning(f"{rows.num_dropped} {split} rows are left out: {longer}.")
+    return train, validation
+
+
+def _build_loop(
+    job: TrainJob,
+    trainee: Trainee,
+    train: Rows,
+    validation: Rows,
+    *,
+    events: Events,
+    checkpoints: Checkpoints,
+) -> Loop:
+    order = Order(len(train.rows), job.train.rows_per_step, job.seed)
+    num_steps = order.count_steps(job.train.num_epochs, job.train.max_steps)
+    return Loop(
+        trainee=trainee,
+        optimizer=build_optimizer(trainee.trained.values(), job.train),
+        settings=job.train,
+        rows=train.rows,
+        validation_rows=validation.rows,
+        order=order,
+        num_steps=num_steps,
+        num_warmup_steps=count_warmup_steps(num_steps, job.train.warmup_ratio),
+        device=trainee.model.device,
+        events=events,
+        checkpoints=checkpoints,
+    )
+
+
+def _check_first_batch(loop: Loop, end: int) -> None:
+    indices = next(loop.order.steps(0, 1))[: loop.settings.batch_size]
+    check_supervision(loop.trainee.make_batch([loop.rows[index] for index in indices]), end)
+
+
+def _facts(train: Rows, loop: Loop) -> dict[str, Any]:
+    """What the training saw and needed, as `bakeoff.schema.results.TrainResult` has it."""
+    cuda = loop.device.type == "cuda"
+    return {
+        "num_examples": len(train.rows),
+        "num_train_tokens": train.num_tokens,
+        "num_label_tokens": train.num_targets,
+        "num_truncated": 0,
+        "num_dropped": train.num_dropped,
+        "batch_digest": digest_order(train.rows, loop.order, loop.num_steps),
+        "peak_device_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,
+        "peak_device_reserved_bytes": torch.cuda.max_memory_reserved() if cuda else None,
+        "num_total_parameters": sum(p.numel() for p in loop.trainee.model.parameters()),
+        "num_trained_parameters": sum(p.numel() for p in loop.trainee.trained.values()),
+    }
+
+
+def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> dict[str, Any]:
+    """Every setting that was really used."""
+    from dataclasses import asdict
+
+    trainee = loop.trainee
+    trained = list(trainee.trained.values())
+    return {
+        "method": job.method,
+        "seed": job.seed,
+        "device": str(loop.device),
+        **asdict(job.train),
+        **({f"lora_{name}": value for name, value in asdict(job.lora).items()} if job.lora else {}),
+        "num_steps": loop.num_steps,
+        "num_warmup_steps": loop.num_warmup_steps,
+        "rows_per_step": job.train.rows_per_step,
+        "optimizer": f"torch.optim.{type(loop.optimizer).__name__} (fused)",
+        "weight_decay_on": "matrices and embeddings",
+        "scheduler_formula": "rate(0-based step): linear warm-up from 0, then to 0 after the last",
+        "loss": "mean over the label tokens of the optimiser step",
+        "weight_dtype": str(trainee.model.dtype).removeprefix("torch."),
+        "trained_dtype": str(trained[0].dtype).removeprefix("torch."),
+        "optimizer_dtype": str(trained[0].dtype).removeprefix("torch."),
+        "attention": trainee.attention_path,
+        "adapter": trainee.adapter_path,
+        "logits_at": "label tokens" if trainee.can_keep_logits else "all tokens",
+        "eos_token_id": tokenizer.eos_token_id,
+        "bos_token_id": tokenizer.bos_token_id,
+        "pad_token_id": pad_token,
+        "num_torch_threads": torch.get_num_threads(),
+    }
+
+
+def _save_artefact(path: Path, trainee: Trainee, tokenizer: Any) -> None:
+    """The adapter or the model, and the tokenizer; whole or absent."""
+    unfinished = path.with_name(f".{path.name}.new")
+    shutil.rmtree(unfinished, ignore_errors=True)
+    options = {"save_embedding_layers": False} if trainee.saved is not trainee.model else {}
+    trainee.saved.save_pretrained(unfinished, **options)
+    tokenizer.save_pretrained(unfinished)
+    shutil.rmtree(path, ignore_errors=True)
+    unfinished.rename(path)

@@ -1,0 +1,245 @@
+"""Packed rows give the loss and gradients that a plain padded forward pass gives."""
+
+import pytest
+import torch
+import transformers
+from tests.worker.training import job
+from torch.nn import functional
+
+from bakeoff.worker.attention import PackedAttention
+from bakeoff.worker.loss import divided_cross_entropy
+from bakeoff.worker.modelling import load_trainee
+from bakeoff.worker.rows import IGNORED, Row
+from bakeoff.worker.settings import read_job
+
+SIZES = {
+    "vocab_size": 80,
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 2,
+    "num_attention_heads": 4,
+    "num_key_value_heads": 2,
+    "max_position_embeddings": 64,
+    "head_dim": 8,
+    "pad_token_id": 0,
+    "bos_token_id": 1,
+    "eos_token_id": 2,
+}
+GPT2_SIZES = {"vocab_size": 80, "n_embd": 32, "n_layer": 2, "n_head": 4, "n_positions": 64}
+BLOOM_SIZES = {"vocab_size": 80, "hidden_size": 32, "n_layer": 2, "n_head": 4}
+NO_DROPOUT = {"attn_pdrop": 0.0, "embd_pdrop": 0.0, "resid_pdrop": 0.0}
+ALL_GLOBAL = {"sliding_window": None}
+
+PACKED = {
+    "llama": SIZES,
+    "qwen2": SIZES,
+    "qwen3": SIZES,
+    "mistral": {**SIZES, **ALL_GLOBAL},
+    "phi3": SIZES,
+    "gemma": SIZES,
+    "gemma3_text": {**SIZES, "sliding_window": 64},
+    "olmo2": SIZES,
+    "granite": {**SIZES, "logits_scaling": 4.0, "attention_multiplier": 0.3},
+    "gpt2": {**GPT2_SIZES, **NO_DROPOUT},
+}
+PADDED = {
+    "gemma2": SIZES,  # caps its scores softly
+    "mistral": {**SIZES, "sliding_window": 6},  # shorter than a row
+    "bloom": BLOOM_SIZES,  # ALiBi instead of positions
+}
+
+pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+
+
+def make_rows() -> list[Row]:
+    generator = torch.Generator().manual_seed(0)
+    rows = []
+    for number, length in enumerate((9, 14, 2, 11)):
+        tokens = torch.randint(3, 80, (length,), generator=generator).tolist()
+        rows.append(Row(str(number), tokens, [IGNORED] * (length // 2) + tokens[length // 2 :]))
+    return rows
+
+
+def save_model(folder, kind, sizes, dtype=torch.float32):
+    torch.manual_seed(0)
+    config = transformers.AutoConfig.for_model(kind, **sizes)
+    model = transformers.AutoModelForCausalLM.from_config(config, dtype=dtype)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            parameter.mul_(3)  # far from the near-linear start, so that leaks would show
+    model.save_pretrained(folder)
+    return folder
+
+
+def load(folder, rows, **settings):
+    raw = job(folder, folder, method="full", **settings)
+    return load_trainee(read_job(raw), rows, pad_token=0, device=torch.device("cpu"))
+
+
+def plain_loss(folder, rows, dtype=torch.float32):
+    """Transformers by itself: eager attention, one padded batch, torch's cross-entropy."""
+    model = transformers.AutoModelForCausalLM.from_pretrained(
+        folder, dtype=dtype, attn_implementation="eager"
+    )
+    model.train()
+    width = max(len(row.token_ids) for row in rows)
+    padding = [width - len(row.token_ids) for row in rows]
+    tokens = [row.token_ids + [0] * number for row, number in zip(rows, padding, strict=True)]
+    labels = [row.labels + [IGNORED] * number for row, number in zip(rows, padding, strict=True)]
+    mask = [
+        [1] * len(row.token_ids) + [0] * number for row, number in zip(rows, padding, strict=True)
+    ]
+    logits = model(
+        input_ids=torch.tensor(tokens), attention_mask=torch.tensor(mask), use_cache=False
+    ).logits
+    loss = functional.cross_entropy(
+        logits[:, :-1].flatten(0, 1).float(), torch.tensor(labels)[:, 1:].flatten()
+    )
+    loss.backward()
+    return loss.item(), {name: value.grad for name, value in model.named_parameters()}
+
+
+def our_loss(trainee, rows):
+    trainee.model.train()
+    num_targets = sum(row.num_targets for row in rows)
+    loss = trainee.cross_entropy(trainee.make_batch(rows), num_targets)
+    loss.backward()
+    return loss.item(), {name: value.grad for name, value in trainee.trained.items()}
+
+
+def assert_equal_within(trainee, folder, rows, relative):
+    expected_loss, expected = plain_loss(folder, rows)
+    loss, gradients = our_loss(trainee, rows)
+    assert loss == pytest.approx(expected_loss, rel=relative)
+    assert gradients.keys() == expected.keys()
+    scale = max(float(gradient.abs().max()) for gradient in expected.values())
+    for name, gradient in gradients.items():
+        difference = float((gradient - expected[name]).abs().max())
+        assert difference < 10 * relative * scale, name
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_packed_rows_give_the_loss_and_gradients_of_a_padded_batch(kind, tmp_path):
+    rows, folder = make_rows(), save_model(tmp_path, kind, PACKED[kind])
+    trainee = load(folder, rows)
+    assert trainee.attention_path.startswith("packed"), trainee.attention_path
+    assert_equal_within(trainee, folder, rows, 1e-5)
+
+
+@pytest.mark.parametrize("kind", PADDED)
+def test_an_architecture_that_packing_would_get_wrong_is_padded(kind, tmp_path):
+    rows, folder = make_rows(), save_model(tmp_path, kind, PADDED[kind])
+    trainee = load(folder, rows)
+    assert "padded rows (" in trainee.attention_path
+    assert_equal_within(trainee, folder, rows, 1e-5)
+
+
+def test_gradient_checkpointing_changes_nothing(tmp_path):
+    rows, folder = make_rows(), save_model(tmp_path, "llama", PACKED["llama"])
+    trainee = load(folder, rows, gradient_checkpointing=True)
+    layers = trainee.model.model.layers
+    assert all(layer.gradient_checkpointing for layer in layers)
+    assert_equal_within(trainee, folder, rows, 1e-5)
+
+
+def test_a_model_that_cannot_leave_out_logits_gives_the_same(tmp_path):
+    rows, folder = make_rows(), save_model(tmp_path, "llama", PACKED["llama"])
+    trainee = load(folder, rows)
+    assert trainee.can_keep_logits
+    trainee.can_keep_logits = False
+    assert_equal_within(trainee, folder, rows, 1e-5)
+
+
+def test_in_bf16_the_loss_is_that_of_the_padded_batch_within_rounding(tmp_path):
+    rows, folder = make_rows(), save_model(tmp_path, "llama", PACKED["llama"])
+    trainee = load(folder, rows, precision="bf16")
+    expected, _ = plain_loss(folder, rows)
+    assert trainee.attention_path.startswith("packed")
+    loss, gradients = our_loss(trainee, rows)
+    assert loss == pytest.approx(expected, rel=0.02)
+    assert {gradient.dtype for gradient in gradients.values()} == {torch.bfloat16}
+
+
+def test_the_probe_notices_rows_that_see_each_other(tmp_path, monkeypatch):
+    rows, folder = make_rows(), save_model(tmp_path, "llama", PACKED["llama"])
+
+    def as_one_row(self, *arguments, **others):
+        self.row_lengths = (sum(self.row_lengths),)
+        return attend(self, *arguments, **others)
+
+    attend = PackedAttention.__call__
+    monkeypatch.setattr(PackedAttention, "__call__", as_one_row)
+    trainee = load(folder, rows)
+    assert "packed rows gave logits that differ" in trainee.attention_path
+    assert trainee.make_batch(rows).attention_mask is not None
+
+
+def test_cross_entropy_and_its_gradient_are_those_of_torch():
+    generator = torch.Generator().manual_seed(0)
+    logits = torch.randn(600, 30, generator=generator, requires_grad=True)
+    targets = torch.randint(0, 30, (600,), generator=generator)
+    expected = functional.cross_entropy(logits, targets, reduction="sum") / 7
+    (expected_gradient,) = torch.autograd.grad(3 * expected, logits)
+    loss = divided_cross_entropy(logits, targets, 7)
+    (gradient,) = torch.autograd.grad(3 * loss, logits)
+    assert loss.item() == pytest.approx(expected.item(), rel=1e-6)
+    torch.testing.assert_close(gradient, expected_gradient)
+
+
+def test_attention_has_the_gradients_of_its_formula():
+    generator = torch.Generator().manual_seed(0)
+    inputs = [
+        torch.randn(1, heads, 7, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+        for heads in (4, 2, 2)
+    ]
+    attention = PackedAttention()
+    attention.row_lengths = (3, 1, 3)
+
+    def attend(*tensors):
+        return attention(torch.nn.Module(), *tensors, None, scaling=0.4)[0]
+
+    def by_formula(*tensors):
+        rows = zip(*(tensor.split((3, 1, 3), 2) for tensor in tensors), strict=True)
+        return torch.cat(
+            [
+                functional.scaled_dot_product_attention(
+                    *row, is_causal=True, scale=0.4, enable_gqa=True
+                )
+                for row in rows
+            ],
+            dim=2,
+        ).transpose(1, 2)
+
+    expected = by_formula(*inputs)
+    weights = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
+    torch.testing.assert_close(attend(*inputs), expected, rtol=1e-5, atol=1e-6)
+    for gradient, wanted in zip(
+        torch.autograd.grad((attend(*inputs) * weights).sum(), inputs),
+        torch.autograd.grad((expected * weights).sum(), inputs),
+        strict=True,
+    ):
+        torch.testing.assert_close(gradient, wanted, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    "extra", [{"softcap": 30.0}, {"sliding_window": 2}, {"dropout": 0.1}, {"s_aux": torch.zeros(1)}]
+)
+def test_attention_refuses_what_it_would_get_wrong(extra):
+    attention = PackedAttention()
+    attention.row_lengths = (3,)
+    inputs = [torch.zeros(1, 1, 3, 4)] * 3
+    with pytest.raises(NotImplementedError):
+        attention(torch.nn.Module(), *inputs, None, **extra)
+
+
+def test_other_devices_attend_with_the_same_result():
+    """The path for GPUs, run on the CPU."""
+    from bakeoff.worker import attention as module
+
+    generator = torch.Generator().manual_seed(0)
+    query, key, value = (torch.randn(1, heads, 9, 4, generator=generator) for heads in (4, 2, 2))
+    attention = PackedAttention()
+    attention.row_lengths = (4, 2, 3)
+    expected = attention(torch.nn.Module(), query, key, value, None)[0]
+    by_kernel = module._attend_by_kernel(query, key, value, 0.5, (4, 2, 3))
+    torch.testing.assert_close(by_kernel, expected)

@@ -1,0 +1,94 @@
+"""Rows become tokens and labels."""
+
+import json
+
+import pytest
+
+from bakeoff.worker.failures import JobError
+from bakeoff.worker.rows import IGNORED, Row, beginning_tokens, read_rows, tokenize
+
+
+class LetterTokenizer:
+    """One token a letter (its code point); puts token 1 before a text when ``adds_bos``."""
+
+    bos_token_id = 1
+
+    def __init__(self, *, adds_bos=False, eos_token_id=2):
+        self.adds_bos = adds_bos
+        self.eos_token_id = eos_token_id
+
+    def __call__(self, text, add_special_tokens=True):
+        if isinstance(text, list):
+            return {"input_ids": [self(part, add_special_tokens)["input_ids"] for part in text]}
+        start = [1] if self.adds_bos and add_special_tokens else []
+        return {"input_ids": start + [ord(letter) for letter in text]}
+
+
+def row(*segments):
+    return {"id": "r", "segments": [{"text": text, "loss": loss} for text, loss in segments]}
+
+
+def tokens_of(raw, tokenizer=None, *, max_length=100, overlong="drop", loss_on="response"):
+    return tokenize(
+        raw if isinstance(raw, list) else [raw],
+        tokenizer or LetterTokenizer(),
+        max_length=max_length,
+        overlong=overlong,
+        loss_on=loss_on,
+    )
+
+
+def test_only_learned_segments_and_the_end_token_have_labels():
+    (made,) = tokens_of(row(("ab", False), ("c", True), ("d", False), ("e", True))).rows
+    assert made.token_ids == [97, 98, 99, 100, 101, 2]
+    assert made.labels == [IGNORED, IGNORED, 99, IGNORED, 101, 2]
+
+
+def test_a_tokenizer_that_begins_texts_with_a_token_begins_rows_with_it():
+    (made,) = tokens_of(row(("a", False), ("b", True)), LetterTokenizer(adds_bos=True)).rows
+    assert made.token_ids == [1, 97, 98, 2]
+    assert made.labels == [IGNORED, IGNORED, 98, 2]
+    assert beginning_tokens(LetterTokenizer()) == []
+
+
+def test_loss_on_all_learns_every_token_but_the_first_which_nothing_predicts():
+    (made,) = tokens_of(row(("ab", False), ("c", True)), loss_on="all").rows
+    assert made.labels == [97, 98, 99, 2]
+    assert made.num_targets == 3
+
+
+def test_rows_longer_than_allowed_are_dropped_and_counted():
+    short, long = row(("a", False), ("b", True)), row(("a", False), ("bc", True))
+    made = tokens_of([short, long, short], max_length=3)
+    assert [len(kept.token_ids) for kept in made.rows] == [3, 3]
+    assert (made.num_dropped, made.num_tokens, made.num_targets) == (1, 6, 4)
+
+
+def test_an_overlong_row_is_named_with_its_length_when_the_recipe_says_error():
+    with pytest.raises(JobError, match=r"Row `r` has 4 tokens, more than `train.max_length` \(3\)"):
+        tokens_of(row(("a", False), ("bc", True)), max_length=3, overlong="error")
+
+
+@pytest.mark.parametrize("segments", [[("a", False)], [("a", False), ("", True)]])
+def test_a_row_with_nothing_to_learn_is_refused_by_name(segments):
+    with pytest.raises(JobError, match="Row `r` has no token to learn"):
+        tokens_of(row(*segments))
+
+
+def test_a_tokenizer_without_an_end_token_is_refused():
+    with pytest.raises(JobError, match="no end-of-sequence token"):
+        tokens_of(row(("a", True)), LetterTokenizer(eos_token_id=None))
+
+
+def test_a_missing_split_has_no_rows_and_a_file_keeps_its_line_separators(tmp_path):
+    assert read_rows(tmp_path / "validation.jsonl") == []
+    raw = row(("a\u2028b", True))
+    (tmp_path / "train.jsonl").write_text(
+        json.dumps(raw, ensure_ascii=False) + "\n", encoding="utf-8"
+    )
+    assert read_rows(tmp_path / "train.jsonl") == [raw]
+
+
+def test_bytes_of_a_row_tell_tokens_from_labels():
+    assert Row("r", [1, 2], [IGNORED, 2]).to_bytes() != Row("r", [1, 2], [1, 2]).to_bytes()
+    assert len(Row("r", [1, 2], [1, 2]).to_bytes()) == 32
