@@ -1,0 +1,6 @@
+"""Engines that generate answers and have them scored; add one with one line here."""
+
+from bakeoff.base.registry import Registry
+from bakeoff.interfaces import EvalEngine
+
+ENGINES: Registry[type[EvalEngine]] = Registry("engines", {"hf": "bakeoff.evals.hf:HfEngine"})

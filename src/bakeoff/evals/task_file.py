@@ -1,0 +1,127 @@
+"""The task definition that lets lm-evaluation-harness ask our own rows.
+
+It says what the harness's own ``gsm8k`` task (version 3.0, ``lm_eval/tasks/gsm8k/gsm8k.yaml``)
+says, for the columns of our files: the same rows give the same prompts, the same extracted answers
+and the same scores. The file works by hand too:
+``lm_eval --tasks bakeoff_data --include_path FOLDER ...``.
+"""
+
+import io
+import re
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from bakeoff.schema.recipe import PromptSpec
+
+TASK_NAME = "bakeoff_data"
+TASK_VERSION = 1.0
+"""Raise it when a change here can change a score."""
+
+_END_MARKERS = ("</s>", "<|im_end|>")
+_HEADER = """\
+# Written by bakeoff: the rows that it prepared, asked as lm-evaluation-harness asks `gsm8k`.
+# By hand: lm_eval --tasks bakeoff_data --include_path FOLDER_OF_THIS_FILE --model hf ...
+"""
+
+
+def render_task_file(
+    *, data_dir: Path, prompt: PromptSpec, num_fewshot: int, max_new_tokens: int
+) -> str:
+    """YAML of the task ``bakeoff_data`` over ``train.jsonl`` and ``test.jsonl`` in ``data_dir``.
+
+    Args:
+        data_dir: absolute; the paths in the file hold wherever the file lies.
+        prompt: how a row is asked; the training renders it with the same template.
+        num_fewshot: worked examples before each question, drawn from ``train.jsonl``.
+        max_new_tokens: longest answer in tokens.
+    """
+    task = {
+        "task": TASK_NAME,
+        "dataset_path": "json",
+        "dataset_kwargs": {
+            "data_files": {split: _data_file(data_dir, split) for split in ("train", "test")}
+        },
+        "output_type": "generate_until",
+        "training_split": "train",
+        "fewshot_split": "train",
+        "test_split": "test",
+        "num_fewshot": num_fewshot,
+        "doc_to_text": prompt.text,
+        # The bare column name: a template's result that looks like a list would become one.
+        "doc_to_target": "response",
+        "target_delimiter": prompt.separator,
+        "generation_kwargs": {
+            "until": stop_strings(prompt),
+            "do_sample": False,
+            "temperature": 0.0,
+            "max_gen_toks": max_new_tokens,
+        },
+        "repeats": 1,
+        **_scoring(),
+        "metadata": {"version": TASK_VERSION},
+    }
+    return _HEADER + _to_yaml(task)
+
+
+def stop_strings(prompt: PromptSpec) -> list[str]:
+    """What ends an answer: the words that open the next question, and two end-of-turn markers.
+
+    A model that goes on to invent the next question starts it as the prompt starts, which for the
+    default prompt is ``Question:``, the very string at which the harness's ``gsm8k`` stops.
+    """
+    opening = re.split(r"\{[{%#]", prompt.text, maxsplit=1)[0].strip()
+    return [*([opening] if opening else []), *_END_MARKERS]
+
+
+def _data_file(data_dir: Path, split: str) -> str:
+    """A path as `datasets` reads it: with `/` everywhere, and as a pattern."""
+    return re.sub(r"([*?[])", r"[\1]", (data_dir / f"{split}.jsonl").as_posix())
+
+
+def _scoring() -> dict[str, Any]:
+    """Filters and metric of the harness's ``gsm8k``: the number after ``####``, the last number."""
+    return {
+        "filter_list": [
+            {
+                "name": "strict-match",
+                "filter": [
+                    {"function": "regex", "regex_pattern": r"#### (\-?[0-9\.\,]+)"},
+                    {"function": "take_first"},
+                ],
+            },
+            {
+                "name": "flexible-extract",
+                "filter": [
+                    {
+                        "function": "regex",
+                        "group_select": -1,
+                        "regex_pattern": r"(-?[$0-9.,]{2,})|(-?[0-9]+)",
+                    },
+                    {"function": "take_first"},
+                ],
+            },
+        ],
+        "metric_list": [
+            {
+                "metric": "exact_match",
+                "aggregation": "mean",
+                "higher_is_better": True,
+                "ignore_case": True,
+                "ignore_punctuation": False,
+                "regexes_to_ignore": [",", r"\$", r"(?s).*#### ", r"\.$"],
+            }
+        ],
+    }
+
+
+def _to_yaml(value: dict[str, Any]) -> str:
+    yaml = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    yaml.width = 4096
+    stream = io.StringIO()
+    yaml.dump(value, stream)
+    return stream.getvalue()
