@@ -1,0 +1,1 @@
+"""Measurements taken from outside the process that is measured."""

@@ -1,0 +1,162 @@
+"""Does one step: sources are brought to disk, runs become records."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff import data, models
+from bakeoff.backends import BACKENDS
+from bakeoff.base.errors import RunError
+from bakeoff.base.files import read_json, write_json_atomic, write_text_atomic
+from bakeoff.base.process import Child, log_tail, now_utc
+from bakeoff.evals import ENGINES
+from bakeoff.interfaces import Backend, EvalEngine, Inputs
+from bakeoff.runner.observer import Observer
+from bakeoff.runner.process_run import Outcome, acquire, lock_of, run_process
+from bakeoff.runner.provenance import make_provenance
+from bakeoff.runner.records import eval_record, train_record
+from bakeoff.runner.workspace import Workspace
+from bakeoff.schema.plan import DataStep, EvalPlan, Launch, ModelStep, TrainPlan, run_name
+from bakeoff.schema.record import Provenance, Record
+from bakeoff.schema.results import DataManifest, EvalResult, ModelManifest, TrainResult
+from bakeoff.store.runs import Store
+
+
+@dataclass(frozen=True)
+class _PreparedData:
+    folder: Path
+    manifest: DataManifest
+
+
+class Executor:
+    """Knows where the sources of one study lie once its first steps are done."""
+
+    def __init__(
+        self, study: str, base_dir: Path, *, workspace: Workspace, store: Store, observer: Observer
+    ) -> None:
+        self._study = study
+        self._base_dir = base_dir
+        self._workspace = workspace
+        self._store = store
+        self._observer = observer
+        self._models: dict[str, tuple[Path, ModelManifest]] = {}
+        self._data: dict[str, _PreparedData] = {}
+
+    def fetch_model(self, step: ModelStep) -> None:
+        self._models[step.id] = models.fetch(
+            step.model,
+            base_dir=self._base_dir,
+            cache_dir=self._workspace.cache_dir,
+            hub=self._workspace.hub,
+            run_worker=self._run_worker,
+            progress=self._progress_of(step),
+        )
+
+    def prepare_data(self, step: DataStep) -> None:
+        folder = self._workspace.data_dir(step.id)
+        manifest_path = folder / "manifest.json"
+        with acquire(lock_of(folder), lambda: self._observer.note("waiting for the data")):
+            if not manifest_path.is_file():
+                data.prepare(
+                    step.data,
+                    step.prompt,
+                    base_dir=self._base_dir,
+                    cache_dir=self._workspace.cache_dir,
+                    output_dir=folder,
+                    hub=self._workspace.hub,
+                    progress=self._progress_of(step),
+                )
+        manifest = DataManifest.model_validate(read_json(manifest_path))
+        self._data[step.id] = _PreparedData(folder, manifest)
+
+    def train(self, step: TrainPlan) -> Record:
+        prepared = self._data[step.data_id]
+        backend = BACKENDS.get(step.backend)()
+        inputs = self._inputs(step.model_id, prepared.folder)
+        outcome, result, provenance = self._do(step, backend, inputs, prepared)
+        return train_record(
+            step,
+            self._study,
+            outcome,
+            result=result if isinstance(result, TrainResult) else None,
+            data=prepared.manifest,
+            provenance=provenance,
+        )
+
+    def evaluate(self, step: EvalPlan, training: TrainPlan | None) -> Record:
+        """Score the model that ``training`` made, or the untouched one."""
+        prepared = self._data[step.data_id] if step.data_id is not None else None
+        engine = ENGINES.get(step.engine)()
+        folder = prepared.folder if prepared is not None else self._workspace.cache_dir
+        artefact = self._artefact_of(training) if training is not None else None
+        inputs = self._inputs(step.model_id, folder, artefact)
+        outcome, result, provenance = self._do(step, engine, inputs, prepared)
+        return eval_record(
+            step,
+            self._study,
+            outcome,
+            result=result if isinstance(result, EvalResult) else None,
+            data=prepared.manifest if prepared is not None else None,
+            parent_run_id=run_name(training) if training is not None else None,
+            provenance=provenance,
+        )
+
+    def _do(
+        self,
+        step: TrainPlan | EvalPlan,
+        translator: Backend | EvalEngine,
+        inputs: Inputs,
+        prepared: _PreparedData | None,
+    ) -> tuple[Outcome, TrainResult | EvalResult | None, Provenance]:
+        run_dir = self._store.run_dir(run_name(step))
+        write_json_atomic(run_dir / "plan.json", step.model_dump(mode="json"))
+        launch = translator.render(step, inputs, run_dir)  # type: ignore[arg-type]
+        started_at = now_utc()
+        outcome = run_process(
+            launch,
+            run_dir,
+            environment=self._workspace.environment,
+            read_events=translator.read_events,
+            on_event=lambda event: self._observer.event(step, event),
+        )
+        result = translator.read_result(run_dir) if outcome.status == "finished" else None
+        provenance = make_provenance(
+            self._workspace,
+            launch=launch,
+            period=(started_at, now_utc()),
+            model=self._models[step.model_id][1],
+            data=prepared.manifest if prepared is not None else None,
+            result=result,
+        )
+        return outcome, result, provenance
+
+    def _run_worker(self, launch: Launch, folder: Path) -> None:
+        """Run a short job that leaves no record; raise with the end of its log if it fails."""
+        for name, text in launch.files.items():
+            write_text_atomic(folder / name, text)
+        log = folder / "log.txt"
+        environment = {**self._workspace.environment, **launch.env}
+        with Child(launch.argv, env=environment, cwd=folder, log_path=log) as child:
+            while (code := child.wait(1.0)) is None:
+                pass
+        if code != 0:
+            raise RunError(
+                f"`{' '.join(launch.argv[-2:])}` ended with exit code {code}",
+                log_tail=log_tail(log),
+            )
+
+    def _inputs(self, model_id: str, data_dir: Path, artefact_dir: Path | None = None) -> Inputs:
+        return Inputs(
+            python=self._workspace.python,
+            model_dir=self._models[model_id][0].resolve(),
+            data_dir=data_dir.resolve(),
+            artefact_dir=artefact_dir.resolve() if artefact_dir is not None else None,
+        )
+
+    def _artefact_of(self, training: TrainPlan) -> Path:
+        run_dir = self._store.run_dir(run_name(training))
+        backend = BACKENDS.get(training.backend)()
+        return run_dir / backend.read_result(run_dir).artefact
+
+    def _progress_of(self, step: ModelStep | DataStep) -> Callable[[int, int, str], None]:
+        return lambda done, total, what: self._observer.progress(step, done, total, what)

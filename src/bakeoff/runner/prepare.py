@@ -1,0 +1,117 @@
+"""Recipe file -> checked plan, before anything is fetched or started."""
+
+import importlib.metadata
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from packaging.requirements import Requirement
+
+from bakeoff import data, models
+from bakeoff.backends import BACKENDS
+from bakeoff.base.errors import UserError
+from bakeoff.evals import ENGINES
+from bakeoff.planning.check import check_distribution
+from bakeoff.planning.expand import expand
+from bakeoff.planning.problems import InvalidRecipe
+from bakeoff.planning.steps import Fingerprints, make_plan
+from bakeoff.recipes import RecipeTree, load_recipe
+from bakeoff.schema.plan import EvalPlan, Plan, Problem, TrainPlan
+from bakeoff.strategies import STRATEGIES
+
+
+@dataclass(frozen=True, kw_only=True)
+class PreparedStudy:
+    tree: RecipeTree
+    plan: Plan
+    base_dir: Path
+    """Folder of the recipe: what its relative paths are relative to."""
+
+
+def prepare_study(
+    recipe_path: Path, overrides: Sequence[str], *, cache_dir: Path
+) -> PreparedStudy:
+    """Read, expand, plan and check; touches the disk to read the recipe and local data only.
+
+    Raises:
+        UserError: with file, line, key, what was expected and what to do, for every problem found.
+    """
+    tree = load_recipe(recipe_path, overrides)
+    base_dir = recipe_path.resolve().parent
+    try:
+        matrix = expand(tree.values)
+    except InvalidRecipe as error:
+        raise _as_user_error(tree, error.problems) from error
+    plan = make_plan(
+        matrix,
+        Fingerprints(
+            of_model=lambda spec: models.fingerprint(spec, base_dir=base_dir, cache_dir=cache_dir),
+            of_data=lambda spec: data.fingerprint(spec, base_dir=base_dir),
+        ),
+    )
+    problems = list(dict.fromkeys(problems_of(plan)))
+    if problems:
+        raise _as_user_error(tree, problems)
+    return PreparedStudy(tree=tree, plan=plan, base_dir=base_dir)
+
+
+def problems_of(plan: Plan) -> Iterator[Problem]:
+    """Everything known to be wrong with a plan, without touching disk or network."""
+    for step in plan.steps:
+        if isinstance(step, TrainPlan):
+            yield from _training_problems(step)
+        elif isinstance(step, EvalPlan):
+            yield from _evaluation_problems(step)
+
+
+def _training_problems(step: TrainPlan) -> Iterator[Problem]:
+    try:
+        backend = BACKENDS.get(step.backend)()
+        strategy = STRATEGIES.get(step.strategy)()
+    except UserError as error:
+        key = "backend" if step.backend in str(error) else "strategy"
+        yield Problem(key=key, message=str(error), hint=error.hint)
+        return
+    yield from check_distribution(step, speaks=strategy.speaks, accepts=backend.accepts)
+    yield from strategy.check(step.world)
+    yield from backend.check(step)
+    yield from _missing_requirements("backend", step.backend, backend.requirements)
+
+
+def _evaluation_problems(step: EvalPlan) -> Iterator[Problem]:
+    engine = ENGINES.get(step.engine)()
+    yield from engine.check(step)
+    yield from _missing_requirements("evaluate.engine", step.engine, engine.requirements)
+
+
+def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> Iterator[Problem]:
+    missing = [text for line in requirements if (text := _shortfall(line)) is not None]
+    if missing:
+        yield Problem(
+            key=key,
+            message=f"`{name}` needs {', '.join(missing)}",
+            hint="`make install` in the project, or `pip install 'bakeoff[train,eval]'`",
+        )
+
+
+def _shortfall(line: str) -> str | None:
+    """What is wrong with a requirement in this environment, or None."""
+    requirement = Requirement(line)
+    try:
+        version = importlib.metadata.version(requirement.name)
+    except importlib.metadata.PackageNotFoundError:
+        return f"{line} (not installed)"
+    if requirement.specifier.contains(version, prereleases=True):
+        return None
+    return f"{line} (installed: {version})"
+
+
+def _as_user_error(tree: RecipeTree, problems: Sequence[Problem]) -> UserError:
+    lines = []
+    for problem in problems:
+        hint = f" ({problem.hint})" if problem.hint and len(problems) > 1 else ""
+        lines.append(f"{tree.where(problem.key)}: `{problem.key}`: {problem.message}{hint}")
+    if len(problems) == 1:
+        return UserError(lines[0], hint=problems[0].hint)
+    shown = "\n".join(f"  {line}" for line in lines)
+    return UserError(f"{len(problems)} mistakes in the recipe:\n{shown}")

@@ -1,0 +1,184 @@
+"""One training or evaluation as a watched child process in its own directory."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from filelock import FileLock, Timeout
+
+from bakeoff.base.files import iter_jsonl, write_text_atomic
+from bakeoff.base.process import Child, is_running, log_tail, started_at, stop_tree
+from bakeoff.measure.noise import mark_noise, noise_between
+from bakeoff.measure.sampler import Sampler
+from bakeoff.measure.summary import Attempt
+from bakeoff.schema.events import EndEvent, Event, Status
+from bakeoff.schema.plan import Launch
+
+EVENTS = "events.jsonl"
+TIMELINE = "timeline.jsonl"
+LOG = "log.txt"
+_ATTEMPTS = "attempts.jsonl"
+_POLL_SECONDS = 0.2
+_LOCK_POLL_SECONDS = 0.5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """What one directory holds after its process ended, attempts before this one included."""
+
+    status: Status
+    error: str | None
+    events: tuple[Event, ...]
+    timeline: tuple[dict[str, Any], ...]
+    attempts: tuple[Attempt, ...]
+    noise: dict[str, float | None]
+
+
+def lock_of(run_dir: Path) -> Path:
+    """Beside the run's directory, so that the directory holds results only."""
+    return run_dir.parent / ".locks" / f"{run_dir.name}.lock"
+
+
+def acquire(path: Path, on_wait: Callable[[], None]) -> FileLock:
+    """Take a lock that the system frees when this process ends, however it ends."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        on_wait()
+        lock.acquire(poll_interval=_LOCK_POLL_SECONDS)
+    return lock
+
+
+def run_process(
+    launch: Launch,
+    run_dir: Path,
+    *,
+    environment: Mapping[str, str],
+    read_events: Callable[[Path], Iterable[Event]],
+    on_event: Callable[[Event], None],
+) -> Outcome:
+    """Start the process, follow its events, sample its memory, and say how it ended.
+
+    The caller holds the run's lock. An interruption (Ctrl-C) stops the whole process tree and goes
+    on up; the directory then holds what a later call continues from.
+    """
+    _stop_orphan(run_dir)
+    _write_files(launch, run_dir)
+    follower = _Follower(lambda: read_events(run_dir), on_event)
+    before = mark_noise()
+    with Child(
+        launch.argv,
+        env={**environment, **launch.env},
+        cwd=run_dir,
+        log_path=run_dir / LOG,
+    ) as child:
+        _note_attempt(run_dir, child.pid)
+        with Sampler(child.pid, run_dir / TIMELINE):
+            while (code := child.wait(_POLL_SECONDS)) is None:
+                follower.follow()
+        _note_end(run_dir)
+    events = follower.follow()
+    status, error = _judge(code, events[follower.num_before :], run_dir / LOG)
+    return Outcome(
+        status=status,
+        error=error,
+        events=tuple(events),
+        timeline=tuple(_rows(run_dir / TIMELINE)),
+        attempts=tuple(_attempts(run_dir, events)),
+        noise=noise_between(before, mark_noise()),
+    )
+
+
+class _Follower:
+    """Passes each event on once; reads again only when the file has grown."""
+
+    def __init__(
+        self, read: Callable[[], Iterable[Event]], on_event: Callable[[Event], None]
+    ) -> None:
+        self._read = read
+        self._on_event = on_event
+        self.num_before = sum(1 for _ in read())
+        """Events of earlier attempts."""
+
+        self._num_seen = self.num_before
+
+    def follow(self) -> list[Event]:
+        events = list(self._read())
+        for event in events[self._num_seen :]:
+            self._on_event(event)
+        self._num_seen = len(events)
+        return events
+
+
+def _write_files(launch: Launch, run_dir: Path) -> None:
+    for name, text in launch.files.items():
+        write_text_atomic(run_dir / name, text)
+
+
+def _judge(code: int, events: list[Event], log: Path) -> tuple[Status, str | None]:
+    end = next((event for event in reversed(events) if isinstance(event, EndEvent)), None)
+    if code == 0 and end is not None and end.status == "finished":
+        return "finished", None
+    tail = log_tail(log)
+    status: Status = end.status if end is not None and end.status != "finished" else "failed"
+    reason = end.error if end is not None and end.error else _reason(code)
+    if code == -9 and (end is None or end.status == "finished"):
+        status = "out_of_memory"
+    return status, f"{reason}\nEnd of {log}:\n{tail}" if tail else reason
+
+
+def _reason(code: int) -> str:
+    if code == -9:
+        return (
+            "the process was killed from outside, most likely by the system because memory ran "
+            "out; lower train.batch_size or train.max_length"
+        )
+    if code < 0:
+        return f"the process died of signal {-code}"
+    return f"the process ended with exit code {code} and without a result"
+
+
+def _note_attempt(run_dir: Path, pid: int) -> None:
+    _append(
+        run_dir / _ATTEMPTS, {"pid": pid, "created": started_at(pid), "started_at": time.time()}
+    )
+
+
+def _note_end(run_dir: Path) -> None:
+    _append(run_dir / _ATTEMPTS, {"ended_at": time.time()})
+
+
+def _append(path: Path, row: dict[str, Any]) -> None:
+    rows = [*_rows(path), row]
+    text = "".join(json.dumps(row) + "\n" for row in rows)
+    write_text_atomic(path, text)
+
+
+def _rows(path: Path) -> Iterator[dict[str, Any]]:
+    if path.is_file():
+        yield from iter_jsonl(path)
+
+
+def _attempts(run_dir: Path, events: list[Event]) -> Iterator[Attempt]:
+    rows = list(_rows(run_dir / _ATTEMPTS))
+    starts = [row["started_at"] for row in rows if "started_at" in row]
+    signs = [*(event.at for event in events), *(s["at"] for s in _rows(run_dir / TIMELINE))]
+    for index, start in enumerate(starts):
+        until = starts[index + 1] if index + 1 < len(starts) else float("inf")
+        noted = [row["ended_at"] for row in rows if start <= row.get("ended_at", -1.0) < until]
+        alive = [at for at in signs if start <= at < until]
+        yield Attempt(started_at=start, ended_at=max([*noted, *alive, start]))
+
+
+def _stop_orphan(run_dir: Path) -> None:
+    """A bakeoff that was killed may have left its child running: nobody would collect its work."""
+    for row in _rows(run_dir / _ATTEMPTS):
+        created = row.get("created")
+        if created is not None and is_running(row["pid"], created) and row["pid"] != os.getpid():
+            stop_tree(row["pid"])

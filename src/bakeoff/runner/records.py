@@ -1,0 +1,176 @@
+"""What a process left behind becomes its record."""
+
+import math
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+from bakeoff.measure.summary import steps_done, summarise
+from bakeoff.runner.process_run import Outcome
+from bakeoff.schema.events import Event, ResumeEvent, ValidationEvent, WarningEvent
+from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
+from bakeoff.schema.record import (
+    DataFacts,
+    LossPoint,
+    Measurement,
+    Provenance,
+    RankPeak,
+    Record,
+)
+from bakeoff.schema.results import DataManifest, EvalResult, TrainResult
+
+
+def train_record(
+    plan: TrainPlan,
+    study: str,
+    outcome: Outcome,
+    *,
+    result: TrainResult | None,
+    data: DataManifest,
+    provenance: Provenance,
+) -> Record:
+    """The record of one training; ``result`` is None when it did not finish."""
+    losses = tuple(_losses(outcome.events))
+    return Record(
+        run_id=run_name(plan),
+        study=study,
+        kind="train",
+        status=outcome.status,
+        cell=plan.axes,
+        effective=_effective(plan, result),
+        data=_train_facts(data, result),
+        measurement=_measurement(outcome, result),
+        losses=losses,
+        provenance=provenance,
+        warnings=(*_warnings(outcome.events), *_divergence(losses)),
+        error=outcome.error,
+    )
+
+
+def eval_record(  # noqa: PLR0913 - all that a record is made of
+    plan: EvalPlan,
+    study: str,
+    outcome: Outcome,
+    *,
+    result: EvalResult | None,
+    data: DataManifest | None,
+    parent_run_id: str | None,
+    provenance: Provenance,
+) -> Record:
+    """The record of one evaluation; ``result`` is None when it did not finish."""
+    return Record(
+        run_id=run_name(plan),
+        study=study,
+        kind="eval",
+        status=outcome.status,
+        cell=plan.axes,
+        effective=result.effective if result is not None else _asked(plan),
+        data=_eval_facts(data),
+        measurement=_measurement(outcome, result),
+        scores=result.scores if result is not None else (),
+        provenance=provenance,
+        warnings=_warnings(outcome.events),
+        error=outcome.error,
+        parent_run_id=parent_run_id,
+    )
+
+
+def _effective(plan: TrainPlan, result: TrainResult | None) -> dict[str, Any]:
+    if result is None:
+        return _asked(plan)
+    return {
+        **result.effective,
+        "num_total_parameters": result.num_total_parameters,
+        "num_trained_parameters": result.num_trained_parameters,
+        "batch_digest": result.batch_digest,
+    }
+
+
+def _asked(plan: TrainPlan | EvalPlan) -> dict[str, Any]:
+    """Of a run that died before it could say what it used."""
+    return {"asked": plan.model_dump(mode="json", exclude={"axes"})}
+
+
+def _train_facts(data: DataManifest, result: TrainResult | None) -> DataFacts:
+    return DataFacts(
+        digest=data.digest,
+        num_examples=result.num_examples if result else data.num_rows["train"],
+        num_train_tokens=result.num_train_tokens if result else None,
+        num_label_tokens=result.num_label_tokens if result else None,
+        num_truncated=result.num_truncated if result else None,
+        num_dropped=result.num_dropped if result else None,
+        num_overlapping=data.num_overlapping,
+    )
+
+
+def _eval_facts(data: DataManifest | None) -> DataFacts | None:
+    if data is None:
+        return None
+    return DataFacts(
+        digest=data.digest,
+        num_examples=data.num_rows["test"],
+        num_overlapping=data.num_overlapping,
+    )
+
+
+def _measurement(outcome: Outcome, result: TrainResult | EvalResult | None) -> Measurement:
+    generated = result.num_generated_tokens if isinstance(result, EvalResult) else None
+    measured = summarise(
+        outcome.events, outcome.timeline, outcome.attempts, num_generated_tokens=generated
+    )
+    allocated = result.peak_device_allocated_bytes if result is not None else None
+    reserved = result.peak_device_reserved_bytes if result is not None else None
+    return measured.model_copy(
+        update={
+            "peak_device_allocated_bytes": allocated,
+            "peak_device_reserved_bytes": reserved,
+            "peak_by_rank": (
+                RankPeak(
+                    rank=0,
+                    host_bytes=measured.peak_host_bytes,
+                    device_allocated_bytes=allocated,
+                    device_reserved_bytes=reserved,
+                ),
+            ),
+            "noise": outcome.noise,
+        }
+    )
+
+
+def _losses(events: Sequence[Event]) -> Iterator[LossPoint]:
+    for step in steps_done(events):
+        yield LossPoint(
+            step=step.step,
+            loss=_finite(step.loss),
+            learning_rate=step.learning_rate,
+            grad_norm=_finite(step.grad_norm),
+        )
+    for validation in _validations(events):
+        yield LossPoint(step=validation.step, loss=_finite(validation.loss), split="validation")
+
+
+def _validations(events: Iterable[Event]) -> list[ValidationEvent]:
+    found: dict[int, ValidationEvent] = {}
+    for event in events:
+        if isinstance(event, ResumeEvent):
+            found = {step: done for step, done in found.items() if step <= event.step}
+        elif isinstance(event, ValidationEvent):
+            found[event.step] = event
+    return [found[step] for step in sorted(found)]
+
+
+def _finite(value: float | None) -> float | None:
+    return value if value is not None and math.isfinite(value) else None
+
+
+def _warnings(events: Iterable[Event]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(e.text for e in events if isinstance(e, WarningEvent)))
+
+
+def _divergence(losses: Iterable[LossPoint]) -> tuple[str, ...]:
+    lost = [point.step for point in losses if point.loss is None and point.split == "train"]
+    if not lost:
+        return ()
+    return (
+        f"the training loss was not a finite number at step {lost[0]} "
+        f"({len(lost)} steps in all); a lower learning rate usually mends that",
+    )

@@ -1,0 +1,139 @@
+"""Runs a plan step by step; what is finished already is found and reused."""
+
+from dataclasses import dataclass, field
+
+from bakeoff.base.process import now_utc
+from bakeoff.runner.execute import Executor
+from bakeoff.runner.observer import Observer, Position
+from bakeoff.runner.prepare import PreparedStudy
+from bakeoff.runner.process_run import acquire, lock_of
+from bakeoff.runner.workspace import Workspace
+from bakeoff.schema.plan import DataStep, EvalPlan, ModelStep, Step, TrainPlan, run_name
+from bakeoff.schema.record import Record
+from bakeoff.schema.study import Study
+from bakeoff.store.runs import Store
+
+
+@dataclass
+class StudyOutcome:
+    """What a study came to."""
+
+    records: list[Record] = field(default_factory=list)
+    """In the order of the plan; those of failed runs among them."""
+
+    num_reused: int = 0
+    num_run: int = 0
+    skipped: dict[str, str] = field(default_factory=dict)
+    """Run id -> why it was not done."""
+
+    @property
+    def failed(self) -> list[Record]:
+        return [record for record in self.records if record.status != "finished"]
+
+
+class StudyRunner:
+    """One study in one workspace.
+
+    Everything that is made is content-addressed and complete once its last file is there, so that
+    a killed study goes on where it was, and a second runner of the same study waits for the first.
+    """
+
+    def __init__(self, study: PreparedStudy, workspace: Workspace, observer: Observer) -> None:
+        self._study = study
+        self._plan = study.plan
+        self._workspace = workspace
+        self._observer = observer
+        self._store = Store(workspace.runs_dir)
+        self._executor = Executor(
+            self._plan.study,
+            study.base_dir,
+            workspace=workspace,
+            store=self._store,
+            observer=observer,
+        )
+        self._trainings = {
+            step.id: step for step in self._plan.steps if isinstance(step, TrainPlan)
+        }
+        self._outcome = StudyOutcome()
+
+    def run(self) -> StudyOutcome:
+        """Do every step; a run that fails is recorded, and the rest goes on.
+
+        Raises:
+            UserError: the model or the data cannot be had.
+        """
+        name = self._plan.study
+        lock = acquire(
+            lock_of(self._store.study_dir(name)),
+            lambda: self._observer.note(
+                f"another bakeoff is running the study `{name}` in {self._workspace.runs_dir}; "
+                "waiting for it to end"
+            ),
+        )
+        with lock:
+            self._save_study()
+            for index, step in enumerate(self._plan.steps, start=1):
+                self._observer.step_started(step, Position(index, len(self._plan.steps)))
+                self._do(step)
+        return self._outcome
+
+    def _do(self, step: Step) -> None:
+        if isinstance(step, ModelStep):
+            self._executor.fetch_model(step)
+            self._observer.step_finished(step, None, reused=False)
+        elif isinstance(step, DataStep):
+            self._executor.prepare_data(step)
+            self._observer.step_finished(step, None, reused=False)
+        else:
+            self._run_or_reuse(step)
+
+    def _run_or_reuse(self, step: TrainPlan | EvalPlan) -> None:
+        run_id = run_name(step)
+        reason = self._why_skip(step)
+        if reason is not None:
+            self._outcome.skipped[run_id] = reason
+            self._observer.step_skipped(step, reason)
+            return
+        lock = acquire(
+            lock_of(self._store.run_dir(run_id)),
+            lambda: self._observer.note(f"another bakeoff is doing {run_id}; waiting for it"),
+        )
+        with lock:
+            record = self._store.record_of(step)
+            reused = record is not None and record.status == "finished"
+            if record is None or not reused:
+                self._store.forget_record(run_id)
+                record = self._execute(step)
+                self._store.save_record(record)
+        self._outcome.records.append(record)
+        self._outcome.num_reused += reused
+        self._outcome.num_run += not reused
+        self._observer.step_finished(step, record, reused=reused)
+
+    def _execute(self, step: TrainPlan | EvalPlan) -> Record:
+        if isinstance(step, TrainPlan):
+            return self._executor.train(step)
+        training = self._trainings[step.train_id] if step.train_id is not None else None
+        return self._executor.evaluate(step, training)
+
+    def _why_skip(self, step: TrainPlan | EvalPlan) -> str | None:
+        if isinstance(step, TrainPlan) or step.train_id is None:
+            return None
+        training = self._store.record_of(self._trainings[step.train_id])
+        if training is not None and training.status == "finished":
+            return None
+        return "its training did not finish"
+
+    def _save_study(self) -> None:
+        tree = self._study.tree
+        self._store.save_study(
+            Study(
+                name=self._plan.study,
+                plan=self._plan,
+                recipe_path=str(tree.path),
+                recipe_text=tree.text,
+                overrides=tree.overrides,
+                command_line=self._workspace.command_line,
+                started_at=now_utc(),
+            )
+        )

@@ -1,0 +1,29 @@
+"""Where a study is run: folders, interpreter and the environment that processes inherit."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.base.hub import HubAccess
+
+
+@dataclass(frozen=True, kw_only=True)
+class Workspace:
+    runs_dir: Path
+    cache_dir: Path
+    """Models and prepared data; anything in it can be made again."""
+
+    python: Path
+    """Interpreter that holds the training stack."""
+
+    environment: Mapping[str, str]
+    """What child processes inherit; a run's own variables come on top."""
+
+    command_line: tuple[str, ...]
+    hub: HubAccess
+
+    def model_dir(self, model_id: str) -> Path:
+        return self.cache_dir / "studies" / "models" / model_id
+
+    def data_dir(self, data_id: str) -> Path:
+        return self.cache_dir / "data" / data_id
