@@ -1,0 +1,87 @@
+"""The commands' tree, and what an error looks like to a person."""
+
+import io
+import sys
+from typing import Annotated
+
+import typer
+
+from bakeoff import __version__
+from bakeoff.base.errors import RunError, UserError
+from bakeoff.cli import recipe_commands, result_commands, study_commands
+
+EXIT_FAILED_RUN = 1
+EXIT_MISTAKE = 2
+EXIT_INTERRUPTED = 130
+
+app = typer.Typer(
+    name="bakeoff",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    help="Which framework, method and settings, on my hardware, cost what and gain what?",
+)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        print(f"bakeoff {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version", help="Print the version and stop.", is_eager=True, callback=_print_version
+        ),
+    ] = False,
+) -> None:
+    pass
+
+
+app.command("init")(recipe_commands.init)
+app.command("plan")(study_commands.plan)
+app.command("run")(study_commands.run)
+app.command("results")(result_commands.results)
+app.command("compare")(result_commands.compare)
+app.command("report")(result_commands.report)
+
+_recipe = typer.Typer(no_args_is_help=True, help="About recipes themselves.")
+_recipe.command("schema")(recipe_commands.schema)
+app.add_typer(_recipe, name="recipe")
+
+
+def main() -> None:
+    """Entry point: run one command and turn what went wrong into a message and an exit code.
+
+    Typer answers a wrong command line (2), a declined question (1) and Ctrl-C (130) itself.
+    """
+    for stream in (sys.stdout, sys.stderr):
+        # A Chinese Windows console speaks GBK: what it cannot show must not end the study.
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
+    try:
+        app()
+    except UserError as error:
+        _complain(str(error), error.hint)
+        sys.exit(EXIT_MISTAKE)
+    except RunError as error:
+        _complain(f"{error}\n{error.log_tail}", None)
+        sys.exit(EXIT_FAILED_RUN)
+    except SystemExit as end:
+        if end.code == EXIT_INTERRUPTED:
+            _complain("interrupted; the same command goes on from here", None)
+        raise
+
+
+def _complain(message: str, hint: str | None) -> None:
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    console.print(Text.assemble(("error: ", "bold red"), message))
+    if hint:
+        console.print(Text.assemble(("hint: ", "bold cyan"), hint))

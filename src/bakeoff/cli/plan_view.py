@@ -1,0 +1,102 @@
+"""A plan as a table and as JSON."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bakeoff.cli.step_names import describe
+from bakeoff.compare.numbers import MISSING, num_bytes
+from bakeoff.compare.numbers import seconds as show_duration
+from bakeoff.runner.progress import step_name
+from bakeoff.schema.plan import EvalPlan, Plan, Step, TrainPlan
+from bakeoff.schema.record import Record
+
+Done = Mapping[str, Record | None]
+
+
+def plan_table(plan: Plan, done: Done) -> RenderableType:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    table.add_column("", justify="right", style="dim")
+    table.add_column("step", overflow="fold")
+    table.add_column("state", no_wrap=True)
+    table.add_column("time", justify="right", no_wrap=True)
+    table.add_column("memory", justify="right", no_wrap=True)
+    table.add_column("id", style="dim", no_wrap=True)
+    for index, step in enumerate(plan.steps, start=1):
+        name = step_name(step)
+        record = done.get(name)
+        seconds, peak, is_guess = _cost(step, plan, done)
+        mark = "~" if is_guess else ""
+        table.add_row(
+            str(index),
+            describe(step, plan.axes),
+            Text("done", "green") if name in done else Text("to do", "yellow"),
+            MISSING if seconds is None else mark + show_duration(seconds),
+            MISSING if peak is None else mark + num_bytes(peak),
+            record.run_id if record is not None else step.id,
+        )
+    return Group(_heading(plan), table, _foot(plan, done))
+
+
+def plan_json(plan: Plan, done: Done) -> dict[str, Any]:
+    """The plan with, for each step, whether it is done and what it cost or is thought to cost."""
+    steps = []
+    for step in plan.steps:
+        seconds, peak, is_guess = _cost(step, plan, done)
+        steps.append(
+            {
+                "name": step_name(step),
+                "done": step_name(step) in done,
+                "seconds": seconds,
+                "peak_host_bytes": peak,
+                "is_prediction": is_guess,
+                **step.model_dump(mode="json"),
+            }
+        )
+    return {"study": plan.study, "axes": list(plan.axes), "steps": steps}
+
+
+def _cost(step: Step, plan: Plan, done: Done) -> tuple[float | None, int | None, bool]:
+    """Measured if done; else as the alike steps of this plan that are done; else unknown."""
+    record = done.get(step_name(step))
+    if record is not None and record.measurement is not None:
+        return record.measurement.wall_seconds, record.measurement.peak_host_bytes, False
+    alike = [
+        found.measurement
+        for other in plan.steps
+        if (found := done.get(step_name(other))) is not None
+        and found.measurement is not None
+        and _kind(other) == _kind(step)
+    ]
+    if not alike:
+        return None, None, False
+    seconds = sum(measured.wall_seconds for measured in alike) / len(alike)
+    peaks = [m.peak_host_bytes for m in alike if m.peak_host_bytes is not None]
+    return seconds, max(peaks, default=None), True
+
+
+def _kind(step: Step) -> tuple[str, ...]:
+    if isinstance(step, TrainPlan):
+        return (step.kind, step.backend, step.method)
+    if isinstance(step, EvalPlan):
+        return (step.kind, step.task, str(step.num_fewshot))
+    return (step.kind, step.id)
+
+
+def _heading(plan: Plan) -> Text:
+    axes = f", over {', '.join(plan.axes)}" if plan.axes else ""
+    return Text.assemble(("study ", "dim"), (plan.study, "bold"), (axes, "dim"))
+
+
+def _foot(plan: Plan, done: Done) -> Text:
+    left: Sequence[Step] = [step for step in plan.steps if step_name(step) not in done]
+    if not left:
+        return Text("nothing to do: every step is finished", "green")
+    costs = [_cost(step, plan, done)[0] for step in left]
+    known = [seconds for seconds in costs if seconds is not None]
+    total = f", about {show_duration(sum(known))}" if known and len(known) == len(costs) else ""
+    return Text(f"{len(left)} of {len(plan.steps)} steps to do{total}")

@@ -1,0 +1,27 @@
+"""What a step is called on the screen."""
+
+from collections.abc import Sequence
+
+from bakeoff.schema.plan import DataStep, EvalPlan, ModelStep, Step, TrainPlan
+
+
+def describe(step: Step, varying: Sequence[str] = ()) -> str:
+    """One line; of a run, the axes of the study that tell it from its neighbours."""
+    if isinstance(step, ModelStep):
+        return f"model {step.model.source}"
+    if isinstance(step, DataStep):
+        return f"data {step.data.source}"
+    if isinstance(step, TrainPlan):
+        return f"train {_cell(step, varying)}"
+    who = "untouched model" if step.train_id is None else _cell(step, varying)
+    return f"evaluate {who}, {step.task}, {step.num_fewshot}-shot"
+
+
+def _cell(step: TrainPlan | EvalPlan, varying: Sequence[str]) -> str:
+    first = [str(step.axes[name]) for name in ("method", "backend") if name in step.axes]
+    rest = [
+        f"{name.rpartition('.')[2]}={step.axes[name]}"
+        for name in varying
+        if name in step.axes and name not in ("method", "backend")
+    ]
+    return " ".join([*first, *rest])

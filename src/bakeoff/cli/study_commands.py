@@ -1,0 +1,67 @@
+"""`bakeoff plan` and `bakeoff run`."""
+
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bakeoff.cli.output import err, out
+from bakeoff.cli.places import DEFAULT_RUNS_DIR, CacheDir, RunsDir, make_workspace
+
+ASK_ABOVE_NUM_TRAININGS = 20
+
+RecipePath = Annotated[Path, typer.Argument(help="The recipe (YAML).", show_default=False)]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Replace a key of the recipe; repeatable."),
+]
+
+
+def plan(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
+    cache_dir: CacheDir = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show every step and what is finished already; run nothing."""
+    from bakeoff.cli.output import print_json
+    from bakeoff.cli.plan_view import plan_json, plan_table
+    from bakeoff.runner.prepare import prepare_study
+    from bakeoff.runner.progress import steps_done_before
+
+    workspace = make_workspace(runs_dir, cache_dir)
+    study = prepare_study(recipe, overrides or [], cache_dir=workspace.cache_dir)
+    done = steps_done_before(study, workspace)
+    if as_json:
+        print_json(plan_json(study.plan, done))
+    else:
+        out().print(plan_table(study.plan, done))
+
+
+def run(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
+    cache_dir: CacheDir = None,
+    yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+) -> None:
+    """Do the whole study. Safe to repeat: what is finished is reused, what was killed goes on."""
+    from bakeoff.cli.progress import make_observer
+    from bakeoff.cli.summary import print_summary
+    from bakeoff.runner.prepare import prepare_study
+    from bakeoff.runner.progress import steps_done_before
+    from bakeoff.runner.study import StudyRunner
+    from bakeoff.schema.plan import TrainPlan
+
+    workspace = make_workspace(runs_dir, cache_dir)
+    study = prepare_study(recipe, overrides or [], cache_dir=workspace.cache_dir)
+    num_trainings = sum(isinstance(step, TrainPlan) for step in study.plan.steps)
+    if num_trainings > ASK_ABOVE_NUM_TRAININGS and not yes and sys.stdin.isatty():
+        typer.confirm(f"This study has {num_trainings} trainings. Go on?", abort=True, err=True)
+    done = steps_done_before(study, workspace)
+    with make_observer(err(), study.plan, done) as observer:
+        outcome = StudyRunner(study, workspace, observer).run()
+    print_summary(study.plan.study, outcome, workspace)
+    raise typer.Exit(1 if outcome.failed else 0)

@@ -1,0 +1,60 @@
+"""The end of a study: the table, the verdicts, the report's paths."""
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.text import Text
+
+from bakeoff.cli.output import err, out
+from bakeoff.report.document import ReportPaths
+from bakeoff.runner.study import StudyOutcome
+from bakeoff.runner.workspace import Workspace
+from bakeoff.store.runs import Store
+
+
+def print_summary(study: str, outcome: StudyOutcome, workspace: Workspace) -> None:
+    """The comparison table to standard output; what was reused or failed to standard error."""
+    from bakeoff.compare.tables import load_all_samples, study_rows
+    from bakeoff.report.terminal import results_table
+
+    store = Store(workspace.runs_dir)
+    records = store.records(study)
+    rows = study_rows(records, load_all_samples(records, store.runs_dir))
+    if rows:
+        out().print(results_table(rows))
+    paths = write_study_report(store, study, None)
+    _print_outcome(outcome, err())
+    print_report_paths(paths, out())
+
+
+def write_study_report(store: Store, study: str, output: Path | None) -> ReportPaths:
+    from bakeoff.report.document import write_report
+
+    found = store.study(study)
+    return write_report(
+        study,
+        store.records(study),
+        store.runs_dir,
+        output or store.study_dir(study) / "report",
+        recipe_text=found.recipe_text,
+        overrides=found.overrides,
+        plan=found.plan,
+    )
+
+
+def print_report_paths(paths: ReportPaths, console: Console) -> None:
+    console.print(Text.assemble(("report  ", "bold"), str(paths.html)), soft_wrap=True)
+    console.print(f"        {paths.markdown}", soft_wrap=True)
+
+
+def _print_outcome(outcome: StudyOutcome, console: Console) -> None:
+    if outcome.num_run == 0 and outcome.num_reused and not outcome.skipped:
+        console.print("Nothing was run: every step was finished before and is reused.")
+    elif outcome.num_reused:
+        console.print(f"{outcome.num_run} runs done, {outcome.num_reused} reused.")
+    for record in outcome.failed:
+        console.print(
+            Text(f"{record.run_id}: {record.status.replace('_', ' ')}", "red"), soft_wrap=True
+        )
+    for run_id, reason in outcome.skipped.items():
+        console.print(Text(f"{run_id}: skipped, {reason}", "yellow"), soft_wrap=True)
