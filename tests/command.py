@@ -15,7 +15,9 @@ def command(*arguments: object) -> list[str]:
     return [sys.executable, "-m", "bakeoff", *(str(argument) for argument in arguments)]
 
 
-def bakeoff(folder: Path, *arguments: object, expect: int = 0) -> subprocess.CompletedProcess[str]:
+def bakeoff(
+    folder: Path, *arguments: object, expect: int = 0, timeout_seconds: float = 600
+) -> subprocess.CompletedProcess[str]:
     """One command in ``folder``; fails when the exit code is another or a traceback is shown."""
     done = subprocess.run(
         command(*arguments),
@@ -23,7 +25,7 @@ def bakeoff(folder: Path, *arguments: object, expect: int = 0) -> subprocess.Com
         env=environment(folder),
         capture_output=True,
         encoding="utf-8",
-        timeout=600,
+        timeout=timeout_seconds,
         check=False,
     )
     assert done.returncode == expect, f"exit {done.returncode}\n{done.stdout}\n{done.stderr}"

@@ -1,31 +1,14 @@
 """Backend `builtin`: the trainer in ``bakeoff.worker``, plain PyTorch with PEFT."""
 
-import json
 from collections.abc import Iterable, Sequence
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import ClassVar
 
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event, read_events_file
 from bakeoff.schema.plan import Dialect, Launch, Problem, TrainPlan
 from bakeoff.schema.results import TrainResult
-
-_WORKER = Path(__file__).resolve().parents[1] / "worker" / "__main__.py"
-_KEEP_BYTES = str(1 << 32)
-
-_ENVIRONMENT = {
-    "HF_HUB_OFFLINE": "1",
-    # Threads that wait for work by spinning make a step ten times slower as soon as anything else
-    # runs on the machine.
-    "OMP_WAIT_POLICY": "PASSIVE",
-    "PYTHONUTF8": "1",
-    "TOKENIZERS_PARALLELISM": "true",
-    "TQDM_DISABLE": "1",
-    # glibc returns every large tensor to the system when it is freed; getting it back, page by
-    # page, takes a fifth of a training step on a CPU. Other systems ignore these.
-    "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
-    "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
-}
+from bakeoff.worker_launch import OFFLINE, worker_launch
 
 
 class BuiltinBackend:
@@ -71,11 +54,8 @@ class BuiltinBackend:
             if plan.method == "lora" and plan.lora is not None
             else None,
         }
-        return Launch(
-            argv=(str(inputs.python), str(_WORKER), "train", "job.json"),
-            env=_ENVIRONMENT,
-            files={PurePosixPath("job.json"): json.dumps(job, ensure_ascii=False, indent=2) + "\n"},
-        )
+        env = {"TOKENIZERS_PARALLELISM": "true", **OFFLINE}
+        return worker_launch("train", job, python=inputs.python, env=env)
 
     def read_events(self, run_dir: Path) -> Iterable[Event]:
         return read_events_file(run_dir / "events.jsonl")

@@ -14,9 +14,7 @@ def digest_text(text: str) -> str:
 
 def digest_json(value: Any) -> str:
     """Equal for equal values, whatever the order of their keys."""
-    return digest_text(
-        json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
-    )
+    return digest_text(json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")))
 
 
 def digest_file(path: Path) -> str:

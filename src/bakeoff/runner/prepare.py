@@ -28,9 +28,7 @@ class PreparedStudy:
     """Folder of the recipe: what its relative paths are relative to."""
 
 
-def prepare_study(
-    recipe_path: Path, overrides: Sequence[str], *, cache_dir: Path
-) -> PreparedStudy:
+def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Path) -> PreparedStudy:
     """Read, expand, plan and check; touches the disk to read the recipe and local data only.
 
     Raises:

@@ -1,0 +1,42 @@
+"""How the code in ``bakeoff.worker`` is started, whatever the job."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any, Literal
+
+from bakeoff.schema.plan import Launch
+
+_WORKER = Path(__file__).resolve().parent / "worker" / "__main__.py"
+_KEEP_BYTES = str(1 << 32)
+
+_ENVIRONMENT = {
+    # Threads that wait for work by spinning make a step ten times slower as soon as anything else
+    # runs on the machine.
+    "OMP_WAIT_POLICY": "PASSIVE",
+    "PYTHONUTF8": "1",
+    "TQDM_DISABLE": "1",
+    # glibc returns every large tensor to the system when it is freed; getting it back, page by
+    # page, takes a fifth of a training step on a CPU. Other systems ignore these.
+    "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
+    "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
+}
+OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
+"""For jobs whose inputs all lie on disk: a library must not ask a hub about them."""
+
+
+def worker_launch(
+    kind: Literal["train", "evaluate", "convert"],
+    job: Mapping[str, Any],
+    *,
+    python: Path,
+    env: Mapping[str, str],
+    files: Mapping[PurePosixPath, str] | None = None,
+) -> Launch:
+    """The launch of one job in the interpreter ``python``, with ``job.json`` among its files."""
+    text = json.dumps(job, ensure_ascii=False, indent=2) + "\n"
+    return Launch(
+        argv=(str(python), str(_WORKER), kind, "job.json"),
+        env={**_ENVIRONMENT, **env},
+        files={PurePosixPath("job.json"): text, **(files or {})},
+    )
