@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from tests.cli.command import bakeoff
+from tests.command import bakeoff
 
 from bakeoff.cli.recipe_commands import preset_folder
 

@@ -232,3 +232,35 @@ def _events(run_dir: Path):
         return []
     text = path.read_text(encoding="utf-8")
     return [json.loads(line) for line in text.split("\n")[:-1]]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits the address space as Linux does")
+def test_a_training_that_runs_out_of_memory_is_recorded_and_the_study_goes_on(tmp_path, tiny_model):
+    data = tmp_path / "long"
+    data.mkdir()
+    for name, number in (("train", 6), ("test", 2)):
+        rows = [
+            {"question": f"{name} {index} " + "apples " * 6000, "answer": "#### 1"}
+            for index in range(number)
+        ]
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (data / f"{name}.jsonl").write_text(text, encoding="utf-8")
+    recipe = _write_recipe(tmp_path, tiny_model, data, method="full")
+    limited = ["prlimit", f"--as={8 << 30}", *command("run", recipe)]
+    overrides = {
+        "data.num_validation": "0",
+        # One row's attention alone is 4 heads x 24,000 x 24,000 x 4 bytes: more than the limit.
+        "train.max_length": "[100000, 8]",
+        "evaluate.base": "false",
+    }
+    for key, value in overrides.items():
+        limited += ["--set", f"{key}={value}"]
+    done = subprocess.run(
+        limited, cwd=tmp_path, env=environment(tmp_path), capture_output=True,
+        encoding="utf-8", timeout=300, check=False,
+    )  # fmt: skip
+    assert done.returncode == 1, done.stderr
+    first, second = _records(tmp_path)
+    assert (first["status"], second["status"]) == ("out_of_memory", "failed")
+    assert "train.batch_size" in first["error"]
+    assert first["measurement"]["peak_host_bytes"] > 0

@@ -54,9 +54,10 @@ def _run(kind: str, job_file: Path, events: Any) -> tuple[str, str | None]:
     except (Cancelled, KeyboardInterrupt):
         return "cancelled", "stopped on request"
     except Exception as error:  # noqa: BLE001 - every failure becomes the outcome of the run
-        from bakeoff.worker.failures import classify
+        from bakeoff.worker.failures import JobError, classify
 
-        traceback.print_exc()
+        if not isinstance(error, JobError):
+            traceback.print_exc()
         return classify(error, kind)
     else:
         return "finished", None
