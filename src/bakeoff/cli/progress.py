@@ -12,6 +12,7 @@ from rich.progress import (
     MofNCompleteColumn,
     Progress,
     SpinnerColumn,
+    TaskID,
     TextColumn,
     TimeElapsedColumn,
 )
@@ -148,12 +149,19 @@ class LiveView:
 
     def __init__(self, progress: Progress) -> None:
         self._progress = progress
-        self._task = progress.add_task("", total=None, left="", detail="")
+        self._task: TaskID | None = None
+        self._shown: State | None = None
 
     def line(self, text: Text) -> None:
         self._progress.console.print(text)
 
     def update(self, state: State) -> None:
+        if self._task is None or state is not self._shown:
+            # A bar cannot forget its total: each phase has a bar of its own.
+            if self._task is not None:
+                self._progress.remove_task(self._task)
+            self._task = self._progress.add_task("", total=None, left="", detail="")
+            self._shown = state
         doing = f"{state.step}: {state.phase}" if state.phase else state.step
         self._progress.update(
             self._task,
