@@ -127,7 +127,8 @@ def run_name(step: TrainPlan | EvalPlan) -> str:
     """The run's id: what it is, for people, and its content id, for good."""
     if isinstance(step, TrainPlan):
         return f"train-{step.backend}-{step.method}-{step.id}"
-    return f"eval-{step.task}-{step.num_fewshot}shot-{step.id}"
+    who = "base" if step.train_id is None else step.axes.get("method", "tuned")
+    return f"eval-{who}-{step.task}-{step.num_fewshot}shot-{step.id}"
 
 
 class Plan(Document):
