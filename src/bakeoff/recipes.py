@@ -12,16 +12,12 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bakeoff.base.errors import UserError
 
-_PATH_KEYS = {
-    ("model",),
-    ("model", "source"),
-    ("data",),
-    ("data", "source"),
-    ("data", "train"),
-    ("data", "validation"),
-    ("data", "test"),
-}
-"""Keys whose values may name files; made absolute here, where the file that says so is known."""
+_SOURCE_KEYS = {("model",), ("model", "source"), ("data",), ("data", "source")}
+_SPLIT_KEYS = {("data", "train"), ("data", "validation"), ("data", "test")}
+"""Keys whose values may name files; made absolute here, where the file that says so is known.
+
+A split may also be the name of a file inside the source, which is nobody's path yet.
+"""
 
 Key = tuple[str | int, ...]
 
@@ -33,7 +29,7 @@ class RecipeTree:
     values: dict[str, Any]
     path: Path
     text: str
-    """The file as written, for the report."""
+    """The file as written, and after it those that it extends, for the report."""
 
     overrides: tuple[str, ...] = ()
     positions: dict[Key, str] = field(default_factory=dict)
@@ -79,7 +75,7 @@ def _load_file(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dic
             hint="`bakeoff init quickstart` writes a recipe to start from",
         )
     positions: dict[Key, str] = {}
-    values: dict[str, Any] = _plain(node, (), positions, path)
+    values: dict[str, Any] = _Reader(path.parent, str(path), positions).read(node, ())
     parent = values.pop("extends", None)
     if parent is None:
         return values, positions, text
@@ -91,8 +87,9 @@ def _load_file(path: Path, chain: tuple[Path, ...]) -> tuple[dict[str, Any], dic
             f"{positions[('extends',)]}: `extends` names {parent_path}, which is not there",
             hint="the path is relative to the recipe that says `extends`",
         )
-    base, base_positions, _ = _load_file(parent_path, (*chain, resolved))
-    return _merge(base, values), {**base_positions, **positions}, text
+    base, base_positions, base_text = _load_file(parent_path, (*chain, resolved))
+    both = f"{text.rstrip()}\n\n# {parent}, which the recipe above extends:\n{base_text}"
+    return _merge(base, values), {**base_positions, **positions}, both
 
 
 def _read_text(path: Path) -> str:
@@ -137,23 +134,32 @@ def _yaml_hint(error: MarkedYAMLError) -> str | None:
     return None
 
 
-def _plain(node: Any, key: Key, positions: dict[Key, str], path: Path) -> Any:
-    if isinstance(node, Mapping):
-        result = {}
-        for name, value in node.items():
-            line, column = node.lc.key(name)  # type: ignore[attr-defined]
-            positions[(*key, str(name))] = f"{path}:{line + 1}:{column + 1}"
-            result[str(name)] = _plain(value, (*key, str(name)), positions, path)
-        return result
-    if isinstance(node, list):
-        return [_plain(value, (*key, index), positions, path) for index, value in enumerate(node)]
-    if key in _PATH_KEYS or _is_path_list_item(key):
-        return _absolute(node, path.parent)
-    return _scalar(node)
+@dataclass(frozen=True)
+class _Reader:
+    """Turns ruamel's nodes into plain values and notes where each key was set."""
 
+    base: Path
+    """Folder that relative paths start at."""
 
-def _is_path_list_item(key: Key) -> bool:
-    return bool(key) and isinstance(key[-1], int) and key[:-1] in _PATH_KEYS
+    name: str
+    positions: dict[Key, str]
+
+    def read(self, node: Any, key: Key) -> Any:
+        if isinstance(node, Mapping):
+            return {str(name): self._read_entry(node, name, key) for name in node}
+        if isinstance(node, list):
+            return [self.read(value, (*key, index)) for index, value in enumerate(node)]
+        place = key[:-1] if key and isinstance(key[-1], int) else key
+        if place in _SOURCE_KEYS:
+            return _absolute_source(node, self.base)
+        return _absolute_split(node, self.base) if place in _SPLIT_KEYS else _scalar(node)
+
+    def _read_entry(self, node: Any, name: Any, key: Key) -> Any:
+        marks = node.lc
+        # What a merge key (`<<`) brought in has no place of its own: the mapping's must do.
+        line, column = marks.key(name) if name in (marks.data or {}) else (marks.line, marks.col)
+        self.positions[(*key, str(name))] = f"{self.name}:{line + 1}:{column + 1}"
+        return self.read(node[name], (*key, str(name)))
 
 
 def _scalar(node: Any) -> Any:
@@ -164,19 +170,28 @@ def _scalar(node: Any) -> Any:
     return node
 
 
-def _absolute(value: Any, base: Path) -> Any:
+def _absolute_source(value: Any, base: Path) -> Any:
     if not isinstance(value, str) or value.startswith("builtin:"):
         return _scalar(value)
-    candidate = base / Path(_posix(value)).expanduser()
-    if candidate.exists() or _looks_like_path(value):
-        return str(candidate.resolve())
+    path = base / Path(_posix(value)).expanduser()
+    if path.exists() or _is_written_as_path(value) or _FILE_NAME.search(value):
+        return str(path.resolve())
     return str(value)
 
 
-def _looks_like_path(value: str) -> bool:
-    return bool(re.match(r"(\.{1,2}|~)?[/\\]|[A-Za-z]:[/\\]|\.{1,2}$", value)) or bool(
-        re.search(r"\.(jsonl?|csv|tsv|parquet|arrow|txt)(\.gz|\.zst|\.bz2|\.xz)?$", value)
-    )
+def _absolute_split(value: Any, base: Path) -> Any:
+    if not isinstance(value, str):
+        return _scalar(value)
+    path = base / Path(_posix(value)).expanduser()
+    return str(path.resolve()) if path.is_file() or _is_written_as_path(value) else str(value)
+
+
+_FILE_NAME = re.compile(r"\.(jsonl?|csv|tsv|parquet|arrow|txt)(\.(gz|zst|bz2|xz))?$")
+
+
+def _is_written_as_path(value: str) -> bool:
+    r"""`./x`, `../x`, `~/x`, `/x` or `C:\\x`, `.` and `..`: nobody means a hub's id by that."""
+    return bool(re.match(r"(\.{1,2}|~)?[/\\]|[A-Za-z]:[/\\]|\.{1,2}$", value))
 
 
 def _posix(value: str) -> str:
@@ -202,9 +217,7 @@ def _apply_override(tree: RecipeTree, override: str) -> None:
             f"--set {override}: expected KEY=VALUE", hint="such as --set train.learning_rate=1e-4"
         )
     place = f"--set {override}"
-    value = _parse_override(text, place)
-    if parts in _PATH_KEYS:
-        value = _absolute(value, Path.cwd())
+    value = _parse_override(text, parts, place)
     target = tree.values
     for depth, part in enumerate(parts[:-1]):
         below = target.get(part)
@@ -218,11 +231,12 @@ def _apply_override(tree: RecipeTree, override: str) -> None:
     tree.positions[parts] = place
 
 
-def _parse_override(text: str, place: str) -> Any:
-    if re.match(r"[A-Za-z]:[/\\]", text):  # a Windows path, not a YAML mapping
-        return text
-    positions: dict[Key, str] = {}
-    return _plain(_parse(text, place), (), positions, Path(place)) if text.strip() else None
+def _parse_override(text: str, key: Key, place: str) -> Any:
+    if not text.strip():
+        return None
+    is_drive = re.match(r"[A-Za-z]:[/\\]", text)  # a Windows path, not a YAML mapping
+    node = text if is_drive else _parse(text, place)
+    return _Reader(Path.cwd(), place, {}).read(node, key)
 
 
 def _kind(value: Any) -> str:

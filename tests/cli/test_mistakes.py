@@ -77,6 +77,7 @@ def test_a_missing_recipe(folder):
 
 def test_a_missing_data_file(folder, tiny_model):
     message = _message(folder, _recipe(folder, tiny_model, data={"source": "./rows/gone.jsonl"}))
+    assert "r.yaml:3:8: `data.source" in message
     assert "gone.jsonl" in message
 
 

@@ -87,7 +87,7 @@ def test_phases_last_until_the_next_begins_and_the_last_until_the_process_ends()
     assert (measured.validate_seconds, measured.save_seconds) == (1.0, 1.0)
     assert (measured.train_seconds, measured.num_steps) == (4.0, 2)
     assert (measured.num_tokens, measured.tokens_per_second) == (200, 50.0)
-    assert (measured.peak_host_bytes, measured.start_host_bytes) == (90, 30)
+    assert (measured.peak_host_bytes, measured.start_host_bytes) == (90, 10)
     assert measured.sampling_interval_seconds == 4.0
     assert measured.evaluate_seconds is None
 
@@ -101,6 +101,35 @@ def test_steps_done_twice_around_a_kill_count_once_but_the_wall_time_counts_both
     measured = summarise(events, [], attempts)
     assert [(step.step, step.loss) for step in steps_done(events)] == [(1, 1.0), (2, 1.0), (3, 1.0)]
     assert (measured.train_seconds, measured.wall_seconds, measured.num_attempts) == (6.0, 11.0, 2)
+
+
+def test_an_evaluation_that_began_anew_is_measured_by_its_last_attempt():
+    events = [_phase(1.0, "evaluate"), _phase(101.0, "load_model"), _phase(103.0, "evaluate")]
+    attempts = [Attempt(started_at=0.0, ended_at=90.0), Attempt(started_at=100.0, ended_at=113.0)]
+    measured = summarise(events, [], attempts, num_generated_tokens=1000)
+    assert (measured.evaluate_seconds, measured.tokens_per_second) == (10.0, 100.0)
+    assert measured.wall_seconds == 103.0
+
+
+def test_memory_before_the_work_is_that_before_the_first_validation():
+    events = [_phase(1.0, "validate"), _phase(5.0, "train")]
+    timeline = [
+        {"at": 0.5, "host_bytes": 100, "counter": "pss"},
+        {"at": 4.0, "host_bytes": 900, "counter": "pss"},
+    ]
+    measured = summarise(events, timeline, [Attempt(started_at=0.0, ended_at=9.0)])
+    assert (measured.start_host_bytes, measured.peak_host_bytes) == (100, 900)
+
+
+def test_a_line_torn_by_a_kill_goes_before_more_are_written(tmp_path):
+    timeline = tmp_path / "timeline.jsonl"
+    timeline.write_text('{"at": 1.0}\n{"at": 2.')
+    process = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(0.5)"])
+    with Sampler(process.pid, timeline):
+        process.wait()
+    lines = [json.loads(line) for line in timeline.read_text().splitlines()]
+    assert lines[0] == {"at": 1.0}
+    assert lines[1]["host_bytes"] > 0
 
 
 def test_what_was_not_measured_is_none():

@@ -74,3 +74,39 @@ def test_every_run_id_is_a_plain_folder_name():
     for step in _plan(method=["lora", "full"]).steps:
         if isinstance(step, TrainPlan | EvalPlan):
             assert run_name(step).replace("-", "").isalnum()
+
+
+def test_more_training_rows_do_not_ask_the_untouched_model_again():
+    plan = _plan(data={"source": "d", "num_train": [8, 16]})
+    assert [s.train_id for s in plan.steps if isinstance(s, EvalPlan)].count(None) == 1
+    assert len(_ids(plan, "train")) == 2
+
+
+def test_examples_come_from_the_training_rows_and_count():
+    plan = _plan(data={"source": "d", "num_train": [8, 16]}, evaluate={"num_fewshot": 1})
+    assert [s.train_id for s in plan.steps if isinstance(s, EvalPlan)].count(None) == 2
+
+
+def test_another_interval_of_checkpoints_trains_nothing_again():
+    assert _ids(_plan(), "train") == _ids(_plan(train={"save_every": 7}), "train")
+
+
+def test_a_training_that_several_evaluations_share_has_no_axis_of_theirs():
+    plan = _plan(evaluate={"max_new_tokens": [4, 5]})
+    trainings = [step for step in plan.steps if isinstance(step, TrainPlan)]
+    assert [list(step.axes) for step in trainings] == [
+        ["backend", "method", "strategy", "world_size", "seed"]
+    ]
+    tuned = [step for step in plan.steps if isinstance(step, EvalPlan) and step.train_id]
+    assert [step.axes["evaluate.max_new_tokens"] for step in tuned] == [4, 5]
+
+
+def test_a_source_is_looked_at_once_for_all_cells():
+    looked = []
+    prints = Fingerprints(
+        of_model=lambda spec: spec.source,
+        of_data=lambda spec: looked.append(spec.source) or spec.source,
+    )
+    tree = {"name": "t", "model": "m", "data": "d", "seed": [0, 1, 2]}
+    make_plan(expand(tree), prints)
+    assert looked == ["d"]

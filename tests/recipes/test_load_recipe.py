@@ -151,3 +151,48 @@ def test_every_key_knows_its_line(tmp_path):
     recipe = _write(tmp_path / "r.yaml", "name: r\ntrain:\n  batch_size: 8\n  num_epochs: 1\n")
     assert load_recipe(recipe).where("train.num_epochs") == f"{recipe}:4:3"
     assert load_recipe(recipe).where("train.absent") == f"{recipe}:2:1"
+
+
+def test_a_split_may_be_a_file_inside_the_source(tmp_path):
+    _write(tmp_path / "rows" / "train.jsonl", "{}\n")
+    recipe = _write(tmp_path / "r.yaml", "data: {source: rows, train: train.jsonl}\n")
+    assert load_recipe(recipe).values["data"]["train"] == "train.jsonl"
+
+
+def test_a_split_beside_the_recipe_is_that_file(tmp_path):
+    file = _write(tmp_path / "train.jsonl", "{}\n")
+    recipe = _write(tmp_path / "r.yaml", "data: {source: rows, train: train.jsonl}\n")
+    assert load_recipe(recipe).values["data"]["train"] == str(file)
+
+
+def test_a_folder_that_happens_to_be_called_train_is_not_the_split(tmp_path):
+    (tmp_path / "train").mkdir()
+    recipe = _write(tmp_path / "r.yaml", "data: {source: openai/gsm8k, train: train}\n")
+    assert load_recipe(recipe).values["data"]["train"] == "train"
+
+
+@pytest.mark.parametrize("override", ["data.source=[rows]", "data={source: [rows]}"])
+def test_paths_inside_an_override_are_relative_to_the_working_folder(
+    tmp_path, monkeypatch, override
+):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "rows").mkdir()
+    recipe = _write(tmp_path / "deep" / "r.yaml", "name: r\n")
+    assert load_recipe(recipe, [override]).values["data"]["source"] == [str(tmp_path / "rows")]
+
+
+def test_a_merge_key_brings_in_its_values(tmp_path):
+    text = "train: &shared {batch_size: 2}\nevaluate:\n  <<: *shared\n  limit: 3\n"
+    tree = load_recipe(_write(tmp_path / "r.yaml", text))
+    assert tree.values["evaluate"] == {"batch_size": 2, "limit": 3}
+    assert tree.where("evaluate.limit").endswith("r.yaml:4:3")
+
+
+def test_the_text_of_a_recipe_holds_what_it_extends(tmp_path):
+    _write(tmp_path / "b.yaml", "name: b\nseed: 7\n")
+    text = load_recipe(_write(tmp_path / "r.yaml", "extends: b.yaml\nname: r\n")).text
+    assert (
+        text.index("name: r")
+        < text.index("b.yaml, which the recipe above extends")
+        < text.index("seed: 7")
+    )

@@ -134,11 +134,45 @@ def test_an_unknown_study_suggests_the_one_that_is_there(store):
     assert "known: s" in str(caught.value.hint)
 
 
-def test_an_unreadable_record_says_which_and_what_to_do(store):
-    write_text_atomic(store.run_dir("a") / "record.json", '{"run_id": "a"}')
-    with pytest.raises(UserError, match=r"a/record\.json: not a record") as caught:
-        store.records()
+def test_an_unreadable_record_is_left_out_and_told_unless_it_was_asked_for(store):
+    plan = _plan()
+    training = next(step for step in plan.steps if isinstance(step, TrainPlan))
+    store.save_record(_record("b"))
+    write_text_atomic(store.run_dir(run_name(training)) / "record.json", '{"run_id": "a"}')
+    assert [record.run_id for record in store.records()] == ["b"]
+    assert "not a record" in str(store.unreadable[run_name(training)])
+    store.save_study(_study(plan))
+    with pytest.raises(UserError, match=r"record\.json: not a record") as caught:
+        store.records("s")
     assert "delete it" in str(caught.value.hint)
+
+
+def test_a_shared_run_has_the_cell_that_the_asked_study_gives_it(store):
+    plan = _plan(train={"learning_rate": [1e-3, 2e-3]})
+    trainings = [step for step in plan.steps if isinstance(step, TrainPlan)]
+    for step in trainings:  # recorded by a study in which the rate was no axis
+        store.save_record(_record(run_name(step)))
+    store.save_study(_study(plan))
+    cells = [record.cell for record in store.records("s")]
+    assert [cell["train.learning_rate"] for cell in cells] == [1e-3, 2e-3]
+
+
+def test_a_locked_index_does_not_lose_a_record(store, monkeypatch):
+    monkeypatch.setattr("bakeoff.store.index._BUSY_SECONDS", 0.1)
+    store.save_record(_record("a"))
+    holder = sqlite3.connect(store.runs_dir / "index.sqlite", isolation_level=None)
+    holder.execute("BEGIN EXCLUSIVE")
+    store.save_record(_record("b"))
+    with pytest.raises(UserError, match="cannot be used"):
+        store.records()
+    holder.close()
+    assert {record.run_id for record in store.records()} == {"a", "b"}
+
+
+def test_an_unreadable_study_says_which(store):
+    write_text_atomic(store.study_dir("s") / "study.json", "{}")
+    with pytest.raises(UserError, match=r"study\.json: not a study"):
+        store.study("s")
 
 
 def _save_many(runs_dir, name):

@@ -57,6 +57,15 @@ def iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:
             yield json.loads(line)
 
 
+def drop_torn_line(path: Path) -> None:
+    """Before appending: what a killed writer left behind the last line end goes away."""
+    if not path.is_file():
+        return
+    with path.open("rb+") as file:
+        content = file.read()
+        file.truncate(content.rfind(b"\n") + 1)
+
+
 @contextlib.contextmanager
 def folder_when_whole(path: Path) -> Iterator[Path]:
     """A fresh folder that takes the place of ``path`` when the block ends without an error."""

@@ -42,8 +42,8 @@ def make_workspace(runs_dir: Path, cache_dir: Path | None) -> Workspace:
         environment=dict(os.environ),
         command_line=("bakeoff", *sys.argv[1:]),
         hub=HubAccess(
-            endpoint=os.environ.get("HF_ENDPOINT"),
-            token=os.environ.get("HF_TOKEN"),
+            endpoint=os.environ.get("HF_ENDPOINT") or None,
+            token=os.environ.get("HF_TOKEN") or None,
             offline=os.environ.get("HF_HUB_OFFLINE", "0").lower() in ("1", "true", "yes", "on"),
         ),
     )

@@ -31,6 +31,8 @@ def results(
     if rebuild:
         err().print(f"index rebuilt: {store.rebuild()} records")
     records = store.records(study)
+    for error in store.unreadable.values():
+        err().print(f"left out: {error}", style="yellow", markup=False, soft_wrap=True)
     if as_json:
         print_json([record.model_dump(mode="json") for record in records])
     elif records:

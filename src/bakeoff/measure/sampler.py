@@ -17,6 +17,8 @@ from typing import Any, Literal
 
 import psutil
 
+from bakeoff.base.files import drop_torn_line
+
 MIN_INTERVAL_SECONDS = 0.2
 MAX_INTERVAL_SECONDS = 2.0
 COST_SHARE = 0.01
@@ -54,6 +56,7 @@ class Sampler:
 
     def _run(self) -> None:
         interval = MIN_INTERVAL_SECONDS
+        drop_torn_line(self._timeline)
         with self._timeline.open("a", encoding="utf-8", newline="\n") as file:
             while True:
                 before = time.thread_time()

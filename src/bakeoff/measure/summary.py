@@ -9,7 +9,7 @@ from typing import Any
 from bakeoff.schema.events import Event, PhaseEvent, ResumeEvent, StepEvent
 from bakeoff.schema.record import Measurement
 
-WORK_PHASES = ("train", "evaluate")
+WORK_PHASES = ("validate", "train", "evaluate")
 SETUP_PHASES = ("import", "load_model", "load_data", "convert")
 
 
@@ -52,8 +52,9 @@ def summarise(
         attempts: At least one, in order.
         num_generated_tokens: Of an evaluation.
     """
-    phases = _phase_seconds(events, attempts)
     steps = steps_done(events)
+    # An evaluation that was killed begins anew: what its last attempt took is what it takes.
+    phases = _phase_seconds(events, attempts if steps else attempts[-1:])
     step_seconds = [step.seconds for step in steps if step.seconds is not None]
     train_seconds = sum(step_seconds) if step_seconds else phases.total("train")
     num_tokens = _sum_or_none(step.num_tokens for step in steps) or num_generated_tokens

@@ -1,5 +1,6 @@
 """Cells -> plan: the steps of a study, each once, each with its content id."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -33,7 +34,11 @@ class Fingerprints:
 
 def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
     """Order the work: models and data, untouched models, then each training with its scores."""
-    builders = [_CellSteps(cell, fingerprints) for cell in matrix.cells]
+    known = Fingerprints(  # local files are read once, however many cells use them
+        of_model=functools.cache(fingerprints.of_model),
+        of_data=functools.cache(fingerprints.of_data),
+    )
+    builders = [_CellSteps(cell, known) for cell in matrix.cells]
     ordered: dict[str, Step] = {}
     phases: Sequence[Callable[[_CellSteps], Iterator[Step]]] = (
         _CellSteps.sources,
@@ -72,17 +77,34 @@ class _CellSteps:
         yield from self._evaluations(train_id=plan.id, axes=self._axes)
 
     @property
+    def _train_axes(self) -> dict[str, AxisValue]:
+        """Without those that only its evaluations vary over."""
+        return {
+            name: value for name, value in self._axes.items() if not name.startswith("evaluate.")
+        }
+
+    @property
     def _model_id(self) -> str:
         return short_id(["model", ID_VERSION, self._model_print])
 
     @property
     def _data_id(self) -> str:
+        return self._data_key(without=set())
+
+    def _data_key(self, *, without: set[str]) -> str:
         """Where the rows came from is in the fingerprint; a copy elsewhere is the same data."""
-        spec = self._recipe.data.model_dump(
-            mode="json", exclude={"source", "train", "validation", "test", "revision", "subset"}
-        )
+        told_by_fingerprint = {"source", "train", "validation", "test", "revision", "subset"}
+        spec = self._recipe.data.model_dump(mode="json", exclude=told_by_fingerprint | without)
         prompt = self._recipe.prompt.model_dump(mode="json")
         return short_id(["data", ID_VERSION, self._data_print, spec, prompt])
+
+    def _asked_key(self, num_fewshot: int) -> str:
+        """What an evaluation reads: test rows alone, unless examples are drawn from the others.
+
+        The test rows are drawn in the same way however many rows the other splits keep.
+        """
+        unread = {"num_train", "num_validation"} if num_fewshot == 0 else set[str]()
+        return self._data_key(without={"allow_overlap"} | unread)
 
     def _train_plan(self) -> TrainPlan:
         recipe = self._recipe
@@ -99,7 +121,7 @@ class _CellSteps:
             "lora": recipe.lora if recipe.method == "lora" else None,
         }
         draft = TrainPlan.model_validate({"id": "", "axes": {}, **fields})
-        return draft.model_copy(update={"id": _content_id(draft), "axes": self._axes})
+        return draft.model_copy(update={"id": _train_id(draft), "axes": self._train_axes})
 
     def _evaluations(
         self, *, train_id: str | None, axes: dict[str, AxisValue]
@@ -125,8 +147,17 @@ class _CellSteps:
                     seed=spec.seed,
                     axes={},
                 )
-                yield draft.model_copy(update={"id": _content_id(draft), "axes": axes})
+                asked = self._asked_key(num_fewshot) if task == OWN_TASK else None
+                yield draft.model_copy(update={"id": _eval_id(draft, asked), "axes": axes})
 
 
-def _content_id(step: TrainPlan | EvalPlan) -> str:
-    return short_id([ID_VERSION, step.model_dump(mode="json", exclude={"id", "axes"})])
+def _train_id(step: TrainPlan) -> str:
+    """How often a checkpoint is written changes nothing that is learnt."""
+    read = step.model_dump(mode="json", exclude={"id", "axes"})
+    del read["train"]["save_every"]
+    return short_id([ID_VERSION, read])
+
+
+def _eval_id(step: EvalPlan, asked: str | None) -> str:
+    unread = {"id", "axes", "data_id"}
+    return short_id([ID_VERSION, asked, step.model_dump(mode="json", exclude=unread)])

@@ -12,13 +12,19 @@ from bakeoff.base.process import Child, log_tail, now_utc
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
 from bakeoff.runner.observer import Observer
-from bakeoff.runner.process_run import Outcome, acquire, lock_of, run_process
+from bakeoff.runner.process_run import Outcome, lock_of, locked, run_process
 from bakeoff.runner.provenance import make_provenance
 from bakeoff.runner.records import eval_record, train_record
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import DataStep, EvalPlan, Launch, ModelStep, TrainPlan, run_name
 from bakeoff.schema.record import Provenance, Record
-from bakeoff.schema.results import DataManifest, EvalResult, ModelManifest, TrainResult
+from bakeoff.schema.results import (
+    DataManifest,
+    EvalResult,
+    ModelManifest,
+    RunEnvironment,
+    TrainResult,
+)
 from bakeoff.store.runs import Store
 
 
@@ -55,7 +61,7 @@ class Executor:
     def prepare_data(self, step: DataStep) -> None:
         folder = self._workspace.data_dir(step.id)
         manifest_path = folder / "manifest.json"
-        with acquire(lock_of(folder), lambda: self._observer.note("waiting for the data")):
+        with locked(lock_of(folder), lambda: self._observer.note("waiting for the data")):
             if not manifest_path.is_file():
                 data.prepare(
                     step.data,
@@ -126,7 +132,7 @@ class Executor:
             period=(started_at, now_utc()),
             model=self._models[step.model_id][1],
             data=prepared.manifest if prepared is not None else None,
-            result=result,
+            surroundings=_surroundings(run_dir, result),
         )
         return outcome, result, provenance
 
@@ -160,3 +166,11 @@ class Executor:
 
     def _progress_of(self, step: ModelStep | DataStep) -> Callable[[int, int, str], None]:
         return lambda done, total, what: self._observer.progress(step, done, total, what)
+
+
+def _surroundings(run_dir: Path, result: TrainResult | EvalResult | None) -> RunEnvironment:
+    """Of a run that died, what its worker noted first; nothing if it died before that."""
+    if result is not None:
+        return RunEnvironment(packages=result.packages, hardware=result.hardware)
+    noted = run_dir / "environment.json"
+    return RunEnvironment.model_validate(read_json(noted)) if noted.is_file() else RunEnvironment()

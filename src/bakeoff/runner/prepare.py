@@ -1,6 +1,7 @@
 """Recipe file -> checked plan, before anything is fetched or started."""
 
 import importlib.metadata
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,13 +41,18 @@ def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Pat
         matrix = expand(tree.values)
     except InvalidRecipe as error:
         raise _as_user_error(tree, error.problems) from error
-    plan = make_plan(
-        matrix,
-        Fingerprints(
-            of_model=lambda spec: models.fingerprint(spec, base_dir=base_dir, cache_dir=cache_dir),
-            of_data=lambda spec: data.fingerprint(spec, base_dir=base_dir),
-        ),
-    )
+    try:
+        plan = make_plan(
+            matrix,
+            Fingerprints(
+                of_model=lambda spec: models.fingerprint(
+                    spec, base_dir=base_dir, cache_dir=cache_dir
+                ),
+                of_data=lambda spec: data.fingerprint(spec, base_dir=base_dir),
+            ),
+        )
+    except UserError as error:
+        raise _with_place(tree, error) from error
     problems = list(dict.fromkeys(problems_of(plan)))
     if problems:
         raise _as_user_error(tree, problems)
@@ -102,6 +108,14 @@ def _shortfall(line: str) -> str | None:
     if requirement.specifier.contains(version, prereleases=True):
         return None
     return f"{line} (installed: {version})"
+
+
+def _with_place(tree: RecipeTree, error: UserError) -> UserError:
+    """Put file and line before a message that names the recipe's key first."""
+    named = re.match(r"`((?:data|model)(?:\.\w+)*)[:`]", str(error))
+    if named is None:
+        return error
+    return UserError(f"{tree.where(named.group(1))}: {error}", hint=error.hint)
 
 
 def _as_user_error(tree: RecipeTree, problems: Sequence[Problem]) -> UserError:

@@ -1,5 +1,6 @@
 """One training or evaluation as a watched child process in its own directory."""
 
+import contextlib
 import json
 import os
 import time
@@ -23,6 +24,7 @@ TIMELINE = "timeline.jsonl"
 LOG = "log.txt"
 _ATTEMPTS = "attempts.jsonl"
 _POLL_SECONDS = 0.2
+_LEISURE = 50
 _LOCK_POLL_SECONDS = 0.5
 
 
@@ -43,8 +45,9 @@ def lock_of(run_dir: Path) -> Path:
     return run_dir.parent / ".locks" / f"{run_dir.name}.lock"
 
 
-def acquire(path: Path, on_wait: Callable[[], None]) -> FileLock:
-    """Take a lock that the system frees when this process ends, however it ends."""
+@contextlib.contextmanager
+def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
+    """Hold a lock that the system frees when this process ends, however it ends."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lock = FileLock(path)
     try:
@@ -52,7 +55,10 @@ def acquire(path: Path, on_wait: Callable[[], None]) -> FileLock:
     except Timeout:
         on_wait()
         lock.acquire(poll_interval=_LOCK_POLL_SECONDS)
-    return lock
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def run_process(
@@ -81,7 +87,7 @@ def run_process(
         _note_attempt(run_dir, child.pid)
         with Sampler(child.pid, run_dir / TIMELINE):
             while (code := child.wait(_POLL_SECONDS)) is None:
-                follower.follow()
+                follower.follow_at_leisure()
         _note_end(run_dir)
     events = follower.follow()
     status, error = _judge(code, events[follower.num_before :], run_dir / LOG)
@@ -96,7 +102,7 @@ def run_process(
 
 
 class _Follower:
-    """Passes each event on once; reads again only when the file has grown."""
+    """Passes each event on once; takes its time when reading them all costs time."""
 
     def __init__(
         self, read: Callable[[], Iterable[Event]], on_event: Callable[[Event], None]
@@ -107,6 +113,14 @@ class _Follower:
         """Events of earlier attempts."""
 
         self._num_seen = self.num_before
+        self._not_before = 0.0
+
+    def follow_at_leisure(self) -> None:
+        """Like ``follow``, but never more than a fiftieth of one core."""
+        started = time.monotonic()
+        if started >= self._not_before:
+            self.follow()
+            self._not_before = started + _LEISURE * (time.monotonic() - started)
 
     def follow(self) -> list[Event]:
         events = list(self._read())

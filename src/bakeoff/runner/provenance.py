@@ -9,10 +9,10 @@ from bakeoff.base.process import capture
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import Launch
 from bakeoff.schema.record import Provenance
-from bakeoff.schema.results import DataManifest, EvalResult, ModelManifest, TrainResult
+from bakeoff.schema.results import DataManifest, ModelManifest, RunEnvironment
 
 _PREFIXES = ("CUDA_", "OMP_", "MKL_", "MALLOC_", "PYTORCH_", "NCCL_", "HF_", "TOKENIZERS_", "LLAMA")
-_SECRET = ("TOKEN", "KEY", "SECRET", "PASSWORD")
+_SECRET = {"TOKEN", "KEY", "SECRET", "PASSWORD"}
 _PACKAGE_DIR = Path(__file__).resolve().parents[1]
 
 
@@ -23,7 +23,7 @@ def make_provenance(
     period: tuple[str, str],
     model: ModelManifest,
     data: DataManifest | None,
-    result: TrainResult | EvalResult | None,
+    surroundings: RunEnvironment,
 ) -> Provenance:
     """Of one run.
 
@@ -33,11 +33,10 @@ def make_provenance(
         period: Start and end, ISO 8601, UTC.
         model: What was trained or scored.
         data: None when the harness brought the task's data itself.
-        result: For packages and hardware as the process saw them; None when it did not finish.
+        surroundings: Packages and hardware as the process saw them.
     """
     commit, dirty = _git_state()
-    packages = result.packages if result is not None else {}
-    hardware = result.hardware if result is not None else {}
+    packages, hardware = surroundings.packages, surroundings.hardware
     return Provenance(
         bakeoff_version=__version__,
         git_commit=commit,
@@ -72,5 +71,5 @@ def _telling(environment: Mapping[str, str]) -> dict[str, str]:
     return {
         name: value
         for name, value in sorted(environment.items())
-        if name.startswith(_PREFIXES) and not any(word in name for word in _SECRET)
+        if name.startswith(_PREFIXES) and _SECRET.isdisjoint(name.split("_"))
     }

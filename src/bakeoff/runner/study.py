@@ -1,14 +1,15 @@
 """Runs a plan step by step; what is finished already is found and reused."""
 
+from collections.abc import Set
 from dataclasses import dataclass, field
 
 from bakeoff.base.process import now_utc
 from bakeoff.runner.execute import Executor
 from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy
-from bakeoff.runner.process_run import acquire, lock_of
+from bakeoff.runner.process_run import lock_of, locked
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import DataStep, EvalPlan, ModelStep, Step, TrainPlan, run_name
+from bakeoff.schema.plan import EvalPlan, ModelStep, Step, TrainPlan, run_name
 from bakeoff.schema.record import Record
 from bakeoff.schema.study import Study
 from bakeoff.store.runs import Store
@@ -63,29 +64,40 @@ class StudyRunner:
             UserError: the model or the data cannot be had.
         """
         name = self._plan.study
-        lock = acquire(
+        with locked(
             lock_of(self._store.study_dir(name)),
             lambda: self._observer.note(
                 f"another bakeoff is running the study `{name}` in {self._workspace.runs_dir}; "
                 "waiting for it to end"
             ),
-        )
-        with lock:
+        ):
             self._save_study()
+            needed = self._needed_sources()
             for index, step in enumerate(self._plan.steps, start=1):
                 self._observer.step_started(step, Position(index, len(self._plan.steps)))
-                self._do(step)
+                self._do(step, needed)
         return self._outcome
 
-    def _do(self, step: Step) -> None:
-        if isinstance(step, ModelStep):
-            self._executor.fetch_model(step)
-            self._observer.step_finished(step, None, reused=False)
-        elif isinstance(step, DataStep):
-            self._executor.prepare_data(step)
-            self._observer.step_finished(step, None, reused=False)
-        else:
+    def _do(self, step: Step, needed: Set[str]) -> None:
+        if isinstance(step, TrainPlan | EvalPlan):
             self._run_or_reuse(step)
+            return
+        if step.id in needed:
+            if isinstance(step, ModelStep):
+                self._executor.fetch_model(step)
+            else:
+                self._executor.prepare_data(step)
+        self._observer.step_finished(step, None, reused=step.id not in needed)
+
+    def _needed_sources(self) -> set[str]:
+        """Models and data of the runs that are still to be done: nothing else is worth fetching."""
+        needed: set[str] = set()
+        for step in self._plan.steps:
+            if isinstance(step, TrainPlan | EvalPlan):
+                record = self._store.record_of(step)
+                if record is None or record.status != "finished":
+                    needed.update({step.model_id, step.data_id or ""})
+        return needed
 
     def _run_or_reuse(self, step: TrainPlan | EvalPlan) -> None:
         run_id = run_name(step)
@@ -94,11 +106,10 @@ class StudyRunner:
             self._outcome.skipped[run_id] = reason
             self._observer.step_skipped(step, reason)
             return
-        lock = acquire(
+        with locked(
             lock_of(self._store.run_dir(run_id)),
             lambda: self._observer.note(f"another bakeoff is doing {run_id}; waiting for it"),
-        )
-        with lock:
+        ):
             record = self._store.record_of(step)
             reused = record is not None and record.status == "finished"
             if record is None or not reused:

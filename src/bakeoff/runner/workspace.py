@@ -22,8 +22,5 @@ class Workspace:
     command_line: tuple[str, ...]
     hub: HubAccess
 
-    def model_dir(self, model_id: str) -> Path:
-        return self.cache_dir / "studies" / "models" / model_id
-
     def data_dir(self, data_id: str) -> Path:
         return self.cache_dir / "data" / data_id

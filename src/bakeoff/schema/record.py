@@ -113,6 +113,8 @@ class Provenance(Document):
     """Versions in the environment that did the work."""
 
     lock_digest: str | None
+    """Of ``packages``: equal where the same versions did the work."""
+
     model_source: str
     model_revision: str | None
     model_digest: str | None

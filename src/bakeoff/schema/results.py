@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from pydantic import Field
+
 from bakeoff.schema.document import Document
 from bakeoff.schema.record import Score
 
@@ -39,6 +41,13 @@ class EvalResult(Document):
     peak_device_reserved_bytes: int | None = None
     packages: dict[str, str]
     hardware: dict[str, Any]
+
+
+class RunEnvironment(Document):
+    """``environment.json``: what the worker found before it loaded anything."""
+
+    packages: dict[str, str] = Field(default_factory=dict)
+    hardware: dict[str, Any] = Field(default_factory=dict)
 
 
 class ModelManifest(Document):

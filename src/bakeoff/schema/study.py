@@ -1,7 +1,7 @@
 """What a study is, once planned: ``study.json``."""
 
 from bakeoff.schema.document import Document
-from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
+from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan
 
 
 class Study(Document):
@@ -15,8 +15,6 @@ class Study(Document):
     """ISO 8601, UTC: of the newest `bakeoff run`."""
 
     @property
-    def run_ids(self) -> list[str]:
+    def runs(self) -> list[TrainPlan | EvalPlan]:
         """In the order of the plan."""
-        return [
-            run_name(step) for step in self.plan.steps if isinstance(step, TrainPlan | EvalPlan)
-        ]
+        return [step for step in self.plan.steps if isinstance(step, TrainPlan | EvalPlan)]

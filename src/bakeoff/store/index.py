@@ -6,12 +6,13 @@ moment between two calls. A file that is no index of this version is made anew.
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+from bakeoff.base.errors import UserError
 from bakeoff.schema.record import Record
 
-_VERSION = 1
+_VERSION = 2
 _BUSY_SECONDS = 30.0
 _CHUNK = 500
 _SCHEMA = """
@@ -22,11 +23,6 @@ CREATE TABLE IF NOT EXISTS runs (
     ended_at TEXT NOT NULL,
     stamp INTEGER NOT NULL,
     record TEXT NOT NULL
-);
-CREATE TABLE IF NOT EXISTS study_runs (
-    study TEXT NOT NULL,
-    run_id TEXT NOT NULL,
-    PRIMARY KEY (study, run_id)
 );
 """
 
@@ -56,13 +52,6 @@ class Index:
                     "DELETE FROM runs WHERE run_id = ?", [(run_id,) for run_id in run_ids]
                 )
 
-    def put_study(self, study: str, run_ids: Iterable[str]) -> None:
-        with self._transaction() as database:
-            database.execute("DELETE FROM study_runs WHERE study = ?", (study,))
-            database.executemany(
-                "INSERT INTO study_runs VALUES (?, ?)", [(study, run_id) for run_id in run_ids]
-            )
-
     def records(self, run_ids: Sequence[str] | None = None) -> list[Record]:
         """Oldest first; with ids, only those that are there."""
         texts: list[str] = []
@@ -86,18 +75,21 @@ class Index:
         with self._transaction() as database:
             return dict(database.execute("SELECT run_id, stamp FROM runs"))
 
-    def studies(self) -> set[str]:
-        with self._transaction() as database:
-            return {row[0] for row in database.execute("SELECT DISTINCT study FROM study_runs")}
-
     def clear(self) -> None:
         self._path.unlink(missing_ok=True)
 
     @contextlib.contextmanager
     def _transaction(self) -> Iterator[sqlite3.Connection]:
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.closing(self._open()) as database, database:
-            yield database
+        try:
+            with contextlib.closing(self._open()) as database, database:
+                yield database
+        except sqlite3.OperationalError as error:
+            raise UserError(
+                f"the index {self._path} cannot be used: {error}",
+                hint="the results are safe in their folders; if no other bakeoff is at work, "
+                "delete the index and it is made again",
+            ) from error
 
     def _open(self) -> sqlite3.Connection:
         database = sqlite3.connect(self._path, timeout=_BUSY_SECONDS)

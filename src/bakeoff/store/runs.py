@@ -5,11 +5,9 @@
 - ``RUNS/index.sqlite``: see ``bakeoff.store.index``
 """
 
+import contextlib
 import difflib
-from collections.abc import Iterator
 from pathlib import Path
-
-from pydantic import ValidationError
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.files import read_json, write_json_atomic
@@ -28,6 +26,8 @@ class Store:
     def __init__(self, runs_dir: Path) -> None:
         self.runs_dir = runs_dir
         self._index = Index(runs_dir / "index.sqlite")
+        self.unreadable: dict[str, UserError] = {}
+        """Run ids whose record cannot be read, found by the last ``sync``."""
 
     def run_dir(self, run_id: str) -> Path:
         return self.runs_dir / run_id
@@ -43,16 +43,17 @@ class Store:
     def save_record(self, record: Record) -> None:
         path = self.run_dir(record.run_id) / RECORD
         write_json_atomic(path, record.model_dump(mode="json"))
-        self._index.put(record, path.stat().st_mtime_ns)
+        with contextlib.suppress(UserError):  # the record is safe: the next ``sync`` indexes it
+            self._index.put(record, path.stat().st_mtime_ns)
 
     def forget_record(self, run_id: str) -> None:
         """Before a failed run is tried again; its log and events stay."""
         (self.run_dir(run_id) / RECORD).unlink(missing_ok=True)
-        self._index.remove([run_id])
+        with contextlib.suppress(UserError):
+            self._index.remove([run_id])
 
     def save_study(self, study: Study) -> None:
         write_json_atomic(self.study_dir(study.name) / "study.json", study.model_dump(mode="json"))
-        self._index.put_study(study.name, study.run_ids)
 
     def study(self, name: str) -> Study:
         path = self.study_dir(name) / "study.json"
@@ -65,7 +66,13 @@ class Store:
                 if close
                 else f"known: {', '.join(known) or 'none yet'}; --runs-dir names another place",
             )
-        return Study.model_validate(read_json(path))
+        try:
+            return Study.model_validate(read_json(path))
+        except ValueError as error:
+            raise UserError(
+                f"{path}: not a study that this version of bakeoff can read: {error}",
+                hint="`bakeoff run` of its recipe writes it anew",
+            ) from error
 
     def study_names(self) -> list[str]:
         return sorted(path.parent.name for path in self.runs_dir.glob(f"{STUDIES}/*/study.json"))
@@ -75,11 +82,14 @@ class Store:
         self.sync()
         if study is None:
             return self._index.records()
-        run_ids = self.study(study).run_ids
-        found = {record.run_id: record for record in self._index.records(run_ids)}
+        # A run that several studies share has in each of them the place that this study gives it.
+        cells = {run_name(step): step.axes for step in self.study(study).runs}
+        for run_id in cells.keys() & self.unreadable.keys():
+            raise self.unreadable[run_id]
+        found = {record.run_id: record for record in self._index.records(list(cells))}
         return [
-            found[run_id].model_copy(update={"study": study})
-            for run_id in run_ids
+            found[run_id].model_copy(update={"study": study, "cell": cell})
+            for run_id, cell in cells.items()
             if run_id in found
         ]
 
@@ -108,25 +118,31 @@ class Store:
 
     def sync(self) -> None:
         """Let the index agree with the directories; cheap when nothing changed."""
-        present = {path.parent.name: path.stat().st_mtime_ns for path in self._record_paths()}
         indexed = self._index.stamps()
+        present: set[str] = set()
+        self.unreadable = {}
+        for path in self.runs_dir.glob(f"[!.]*/{RECORD}"):
+            run_id = path.parent.name
+            with contextlib.suppress(FileNotFoundError):  # forgotten by another process just now
+                stamp = path.stat().st_mtime_ns
+                if indexed.get(run_id) != stamp and not self._index_record(path, stamp):
+                    continue
+                present.add(run_id)
         self._index.remove([run_id for run_id in indexed if run_id not in present])
-        for run_id, stamp in present.items():
-            if indexed.get(run_id) != stamp:
-                self._index.put(_read_record(self.run_dir(run_id) / RECORD), stamp)
-        studies = self._index.studies()
-        for name in self.study_names():
-            if name not in studies:
-                self._index.put_study(name, self.study(name).run_ids)
 
-    def _record_paths(self) -> Iterator[Path]:
-        return self.runs_dir.glob(f"[!.]*/{RECORD}")
+    def _index_record(self, path: Path, stamp: int) -> bool:
+        try:
+            self._index.put(_read_record(path), stamp)
+        except UserError as error:
+            self.unreadable[path.parent.name] = error
+            return False
+        return True
 
 
 def _read_record(path: Path) -> Record:
     try:
         return Record.model_validate(read_json(path))
-    except (ValidationError, ValueError) as error:
+    except ValueError as error:
         raise UserError(
             f"{path}: not a record that this version of bakeoff can read: {error}",
             hint="move the folder away, or delete it to have the run done again",
