@@ -64,6 +64,7 @@ def test_every_setting_changes_the_launch(backend, inputs, tmp_path):
     launch = backend.render(plan, inputs, tmp_path)
     for changed in (
         make_plan(seed=1),
+        make_plan(trust_remote_code=True),
         make_plan(method="full", lora=None),
         make_plan(lora=LoraSpec(rank=8)),
         make_plan(train=TrainSpec(learning_rate=0.5)),

@@ -153,14 +153,20 @@ def ask(one_thread, tiny_model, rows_dir, tmp_path, monkeypatch):
 
     count = 0
 
-    def ask(artefact_dir: Path | None = None, *, data_dir: Path = rows_dir, **changes) -> Outcome:
+    def ask(
+        artefact_dir: Path | None = None,
+        *,
+        model_dir: Path = tiny_model,
+        data_dir: Path = rows_dir,
+        **changes,
+    ) -> Outcome:
         nonlocal count
         count += 1
         run_dir = tmp_path / f"run {count}"
         run_dir.mkdir()
         inputs = Inputs(
             python=Path(sys.executable),
-            model_dir=tiny_model,
+            model_dir=model_dir,
             data_dir=data_dir,
             artefact_dir=artefact_dir,
         )

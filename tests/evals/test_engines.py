@@ -57,7 +57,8 @@ def test_what_is_no_task_name_is_a_problem(engine, name, task):
     ],
 )
 def test_a_template_that_cannot_be_asked_is_a_problem(engine, name, text, message):
-    (problem,) = engine.check(make_plan(engine=name, prompt=PromptSpec(text=text)))
+    prompt = PromptSpec.model_construct(text=text)  # a recipe may refuse it already
+    (problem,) = engine.check(make_plan(engine=name, prompt=prompt))
     assert problem.key == "prompt.text"
     assert message in problem.message
 
@@ -88,10 +89,16 @@ def test_our_own_rows_need_no_network_and_a_hub_task_may_use_it(engine, name, tm
 
 
 def test_the_job_says_all_that_the_plan_says(engine, name, tmp_path):
-    plan = make_plan(engine=name, num_fewshot=3, limit=7, batch_size=2, seed=9, precision="bf16")
+    plan = make_plan(
+        engine=name, num_fewshot=3, limit=7, batch_size=2, seed=9, precision="bf16",
+        trust_remote_code=True,
+    )  # fmt: skip
     launch = engine.render(plan, _inputs(tmp_path), tmp_path / "run")
     job = json.loads(launch.files[PurePosixPath("job.json")])
-    for field in ("num_fewshot", "limit", "max_new_tokens", "batch_size", "precision", "seed"):
+    for field in (
+        "num_fewshot", "limit", "max_new_tokens", "batch_size", "precision", "seed",
+        "trust_remote_code",
+    ):  # fmt: skip
         assert job[field] == getattr(plan, field)
     assert job["artefact_dir"] == str(tmp_path / "artefact")
 

@@ -5,8 +5,11 @@ from pathlib import Path
 
 import pytest
 from tests import tiny
-from tests.evals.conftest import STOPPED_BY_WORDS, canonical
+from tests.evals.conftest import STOPPED_BY_WORDS, canonical, read_outcome
+from tests.worker.custom_code import keep_code_copies_in, make_custom_code_model
 
+from bakeoff.schema.results import RunEnvironment
+from bakeoff.worker import evaluate
 from bakeoff.worker.failures import JobError
 
 
@@ -216,5 +219,77 @@ def test_the_limit_of_the_model_itself_does_not_replace_that_of_the_task(ask, ti
 
     from bakeoff.worker.lm_model import load_model
 
-    model = load_model(talkative, None, precision="fp32", device=torch.device("cpu"))
+    model = load_model(
+        talkative,
+        None,
+        precision="fp32",
+        device=torch.device("cpu"),
+        trust_remote_code=False,
+    )
     assert model.generation_config.max_new_tokens is None
+
+
+def _ask_again(outcome):
+    """In the folder where it was asked, which is the current one."""
+    evaluate.main(json.loads((outcome.run_dir / "job.json").read_text(encoding="utf-8")))
+    return read_outcome(outcome.run_dir)
+
+
+def test_a_finished_evaluation_is_left_as_it_is(ask):
+    outcome = ask(limit=2)
+    files = [outcome.run_dir / name for name in ("events.jsonl", "samples.jsonl", "result.json")]
+    before = [(file.read_bytes(), file.stat().st_mtime_ns) for file in files]
+    assert _ask_again(outcome) == outcome
+    assert [(file.read_bytes(), file.stat().st_mtime_ns) for file in files] == before
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("samples.jsonl", lambda path: path.unlink()),
+        ("samples.jsonl", lambda path: path.write_bytes(path.read_bytes()[:-20])),
+        ("samples.jsonl", lambda path: path.write_bytes(path.read_bytes().splitlines(True)[0])),
+        ("result.json", lambda path: path.write_bytes(b"")),
+    ],
+)
+def test_an_evaluation_whose_files_are_torn_is_done_again(name, damage, ask):
+    outcome = ask(limit=2)
+    damage(outcome.run_dir / name)
+    again = _ask_again(outcome)
+    assert (again.result, again.samples) == (outcome.result, outcome.samples)
+
+
+def test_an_evaluation_that_fails_leaves_packages_and_hardware(ask, tmp_path):
+    import lm_eval
+
+    with pytest.raises(JobError):
+        ask(num_fewshot=1000)
+    environment = RunEnvironment.model_validate_json(
+        (tmp_path / "run 1" / "environment.json").read_text(encoding="utf-8")
+    )
+    assert environment.packages["lm-eval"] == lm_eval.__version__
+    assert environment.hardware["num_cpu_cores"] >= 1
+
+
+def test_code_that_came_with_the_model_runs_only_if_it_is_trusted(
+    ask, tiny_model, tmp_path, monkeypatch
+):
+    keep_code_copies_in(tmp_path / "copies", monkeypatch)
+    custom = make_custom_code_model(tiny_model, tmp_path / "模型 custom")
+    trusted = ask(model_dir=custom, trust_remote_code=True, limit=2)
+    assert _answers(trusted) == _answers(ask(limit=2))
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        ask(model_dir=custom, limit=2)
+
+
+def test_a_full_training_of_a_model_with_its_own_code_can_be_asked(
+    ask, tiny_model, tmp_path, monkeypatch
+):
+    from transformers import AutoModelForCausalLM
+
+    keep_code_copies_in(tmp_path / "copies", monkeypatch)
+    custom = make_custom_code_model(tiny_model, tmp_path / "模型 custom")
+    model = AutoModelForCausalLM.from_pretrained(custom, trust_remote_code=True)
+    model.save_pretrained(tmp_path / "artefact")
+    outcome = ask(tmp_path / "artefact", model_dir=custom, trust_remote_code=True, limit=2)
+    assert _answers(outcome) == _answers(ask(limit=2))

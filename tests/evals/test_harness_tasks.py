@@ -188,6 +188,7 @@ def test_the_worker_process_evaluates_offline_and_leaves_nothing_behind(
     ]
     assert outcome.events[-1].status == "finished"
     assert sorted(path.name for path in run_dir.iterdir()) == [
+        "environment.json",
         "events.jsonl",
         "job.json",
         "result.json",

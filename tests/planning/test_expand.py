@@ -148,3 +148,16 @@ def test_a_slip_that_makes_thousands_of_cells_is_refused():
 @pytest.mark.parametrize("seed", [[1, 1], 1])
 def test_equal_cells_are_one(seed):
     assert len(expand(_tree(seed=seed)).cells) == 1
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("Please answer this prompt", "expected a text that uses {{prompt}}"),
+        ("{{prompt", "expected a Jinja template; line 1: "),
+    ],
+)
+def test_a_prompt_that_does_not_ask_the_question_is_refused(text, message):
+    problem = _problem(_tree(prompt={"text": text}))
+    assert problem.key == "prompt.text"
+    assert problem.message.startswith(message)

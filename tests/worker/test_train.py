@@ -1,15 +1,20 @@
 """Whole trainings of a tiny model: what they learn, say and leave."""
 
+import errno
 import json
+import os
+import shutil
+from pathlib import Path
 
 import peft
 import pytest
 import torch
 import transformers
+from tests.worker.custom_code import keep_code_copies_in, make_custom_code_model
 from tests.worker.training import job, losses, read_events, write_data
 
 from bakeoff.schema.events import read_events_file
-from bakeoff.schema.results import TrainResult
+from bakeoff.schema.results import RunEnvironment, TrainResult
 from bakeoff.worker import train
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
@@ -160,7 +165,7 @@ def test_a_kill_while_saving_leaves_the_checkpoint_before(tiny_model, data, tmp_
     run(tmp_path, raw)
     assert [event["step"] for event in read_events(tmp_path, "resume")] == [2]
     assert sorted(path.name for path in tmp_path.iterdir()) == [
-        "artefact", "events.jsonl", "result.json",
+        "artefact", "environment.json", "events.jsonl", "result.json",
     ]  # fmt: skip
 
 
@@ -174,7 +179,132 @@ def test_a_checkpoint_of_another_job_is_not_used(tiny_model, data, tmp_path, mon
     raw = job(tiny_model, data, num_epochs=3, save_every=2)
     run_killed_at(tmp_path, raw, monkeypatch, method="step", call=4)
     run(tmp_path, job(tiny_model, data, num_epochs=3, save_every=2, seed=1))
+    assert [event["step"] for event in read_events(tmp_path, "resume")] == [0]
+
+
+def _cut_in_half(path):
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+@pytest.mark.parametrize(
+    ("name", "damage"),
+    [
+        ("weights.safetensors", _cut_in_half),
+        ("weights.safetensors", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+        ("weights.safetensors", lambda path: path.unlink()),
+        ("optimizer.pt", _cut_in_half),
+        ("optimizer.pt", lambda path: path.write_bytes(bytes(path.stat().st_size))),
+        ("random.pt", lambda path: path.write_bytes(b"")),
+        ("state.json", lambda path: path.write_bytes(b"")),
+    ],
+)
+def test_a_training_whose_checkpoint_is_damaged_begins_anew_and_says_so(
+    name, damage, tiny_model, data, tmp_path, monkeypatch
+):
+    raw = job(tiny_model, data, num_epochs=1, save_every=1, lora_dropout=0.3)
+    run(tmp_path / "whole", raw)
+    killed = tmp_path / "killed"
+    run_killed_at(killed, raw, monkeypatch, method="step", call=3)
+    damage(killed / "checkpoint-00000002" / name)
+    run(killed, raw)
+    (text,) = [event["text"] for event in read_events(killed, "warning")]
+    assert text.startswith("The checkpoint checkpoint-00000002 cannot be read and is left out (")
+    assert [event["step"] for event in read_events(killed, "resume")] == [0]
+    assert losses(killed) == losses(tmp_path / "whole")
+
+
+def test_an_older_checkpoint_serves_when_the_newest_is_damaged(
+    tiny_model, data, tmp_path, monkeypatch
+):
+    raw = job(tiny_model, data, num_epochs=2, save_every=2)
+    run_killed_at(tmp_path, raw, monkeypatch, method="step", call=4)
+    newest = tmp_path / "checkpoint-00000004"
+    shutil.copytree(tmp_path / "checkpoint-00000002", newest)
+    _cut_in_half(newest / "weights.safetensors")
+    run(tmp_path, raw)
+    assert [event["step"] for event in read_events(tmp_path, "resume")] == [2]
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        RuntimeError("DefaultCPUAllocator: not enough memory"),
+        PermissionError(errno.EACCES, "Permission denied"),
+    ],
+)
+def test_a_trouble_that_may_pass_does_not_cost_the_checkpoint(
+    error, tiny_model, data, tmp_path, monkeypatch
+):
+    raw = job(tiny_model, data, num_epochs=1, save_every=1)
+    run_killed_at(tmp_path, raw, monkeypatch, method="step", call=3)
+
+    def fail(*arguments, **keywords):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(torch, "load", fail)
+        with pytest.raises(type(error)):
+            train.main(raw, tmp_path)
+    assert (tmp_path / "checkpoint-00000002").exists()
+
+
+def test_a_checkpoint_is_on_disk_before_it_has_its_name(tiny_model, data, tmp_path, monkeypatch):
+    forced, unforced = set(), []
+    fsync, rename = os.fsync, Path.rename
+
+    def note_file(descriptor):
+        forced.add(os.fstat(descriptor).st_ino)
+        fsync(descriptor)
+
+    def note_rename(path, target):
+        if path.name == ".checkpoint.new":
+            files = list(path.iterdir())
+            unforced.append([file.name for file in files if file.stat().st_ino not in forced])
+            assert len(files) == 4
+        return rename(path, target)
+
+    monkeypatch.setattr(os, "fsync", note_file)
+    monkeypatch.setattr(Path, "rename", note_rename)
+    run(tmp_path, job(tiny_model, data, num_epochs=1, save_every=2))
+    assert unforced == [[]]
+
+
+def test_steps_of_an_attempt_without_a_checkpoint_are_dropped(
+    tiny_model, data, tmp_path, monkeypatch
+):
+    raw = job(tiny_model, data, num_epochs=2)
+    run_killed_at(tmp_path, raw, monkeypatch, method="step", call=4)
+    run(tmp_path, raw)
+    assert [event["step"] for event in read_events(tmp_path, "resume")] == [0]
+
+
+def test_a_first_attempt_does_not_resume(tiny_model, data, tmp_path):
+    run(tmp_path, job(tiny_model, data, max_steps=1))
     assert read_events(tmp_path, "resume") == []
+
+
+def test_a_training_that_fails_leaves_packages_and_hardware(tiny_model, data, tmp_path):
+    with pytest.raises(JobError):
+        run(tmp_path, job(tiny_model, data, max_length=3))
+    environment = RunEnvironment.model_validate_json(
+        (tmp_path / "environment.json").read_text(encoding="utf-8")
+    )
+    assert environment.packages["torch"] == torch.__version__
+    assert environment.hardware["num_cpu_cores"] >= 1
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_code_that_came_with_the_model_runs_only_if_it_is_trusted(
+    method, tiny_model, data, tmp_path, monkeypatch
+):
+    keep_code_copies_in(tmp_path / "copies", monkeypatch)
+    custom = make_custom_code_model(tiny_model, tmp_path / "模型 custom")
+    raw = job(custom, data, method=method, max_steps=1, trust_remote_code=True)
+    run(tmp_path / "trusted", raw)
+    run(tmp_path / "plain", job(tiny_model, data, method=method, max_steps=1))
+    assert losses(tmp_path / "trusted") == losses(tmp_path / "plain")
+    with pytest.raises(ValueError, match="trust_remote_code"):
+        run(tmp_path / "untrusted", raw | {"trust_remote_code": False})
 
 
 def test_a_finished_training_is_left_as_it_is(tiny_model, data, tmp_path):

@@ -88,7 +88,7 @@ def test_the_end_of_a_job_is_its_exit_code_and_last_event(
     _, errors = process.communicate(timeout=60)
     assert process.returncode == expected_code, errors
     assert end_of(tmp_path / "运行") == (status, error)
-    assert ("Traceback" in errors) == (status == "failed")
+    assert ("Traceback" in errors) == ("ValueError" in code)
 
 
 def test_memory_that_runs_out_has_its_own_exit_code_and_advice(worker, tmp_path):

@@ -34,7 +34,13 @@ def _row(index: int, row: dict[str, str]) -> dict[str, Any]:
 
 
 def job(
-    model_dir: Path, data_dir: Path, *, method: str = "lora", seed: int = 0, **settings: Any
+    model_dir: Path,
+    data_dir: Path,
+    *,
+    method: str = "lora",
+    seed: int = 0,
+    trust_remote_code: bool = False,
+    **settings: Any,
 ) -> dict[str, Any]:
     """A job file; ``settings`` are fields of TrainSpec, or of LoraSpec with ``lora_`` before."""
     lora = {
@@ -49,6 +55,7 @@ def job(
         "method": method,
         "seed": seed,
         "device": "cpu",
+        "trust_remote_code": trust_remote_code,
         "train": TrainSpec(**train).model_dump(mode="json"),
         "lora": LoraSpec(**{"rank": 4, **lora}).model_dump(mode="json")
         if method == "lora"

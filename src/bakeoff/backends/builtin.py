@@ -49,6 +49,7 @@ class BuiltinBackend:
             "method": plan.method,
             "seed": plan.seed,
             "device": plan.device,
+            "trust_remote_code": plan.trust_remote_code,
             "train": plan.train.model_dump(mode="json"),
             "lora": plan.lora.model_dump(mode="json")
             if plan.method == "lora" and plan.lora is not None

@@ -8,12 +8,9 @@ from bakeoff.evals.prompt_check import check_prompt
 from bakeoff.evals.task_file import TASK_NAME, render_task_file
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event, read_events_file
-from bakeoff.schema.plan import EvalPlan, Launch, Problem
+from bakeoff.schema.plan import OWN_TASK, EvalPlan, Launch, Problem
 from bakeoff.schema.results import EvalResult
 from bakeoff.worker_launch import OFFLINE, worker_launch
-
-OWN_TASK = "data"
-"""The task that asks the recipe's own test split."""
 
 _TASK_FOLDER = PurePosixPath("task")
 
@@ -86,4 +83,5 @@ def _job(plan: EvalPlan, inputs: Inputs) -> dict[str, Any]:
         "precision": plan.precision,
         "device": plan.device,
         "seed": plan.seed,
+        "trust_remote_code": plan.trust_remote_code,
     }

@@ -54,7 +54,7 @@ def summarise(
     """
     steps = steps_done(events)
     # An evaluation that was killed begins anew: what its last attempt took is what it takes.
-    phases = _phase_seconds(events, attempts if steps else attempts[-1:])
+    phases = _phase_seconds(events, attempts if steps else _last_that_worked(events, attempts))
     step_seconds = [step.seconds for step in steps if step.seconds is not None]
     train_seconds = sum(step_seconds) if step_seconds else phases.total("train")
     num_tokens = _sum_or_none(step.num_tokens for step in steps) or num_generated_tokens
@@ -103,6 +103,13 @@ def _phase_seconds(events: Sequence[Event], attempts: Sequence[Attempt]) -> _Pha
                 name, since = event.phase, event.at
         phases.add(name, attempt.ended_at - since)
     return phases
+
+
+def _last_that_worked(events: Sequence[Event], attempts: Sequence[Attempt]) -> Sequence[Attempt]:
+    """A later attempt may only have found the result of an earlier one."""
+    begins = [e.at for e in events if isinstance(e, PhaseEvent) and e.phase in WORK_PHASES]
+    worked = [a for a in attempts if any(a.started_at <= at <= a.ended_at for at in begins)]
+    return (worked or attempts)[-1:]
 
 
 def _start_bytes(events: Sequence[Event], timeline: Sequence[dict[str, Any]]) -> int | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from bakeoff.base.hashing import short_id
 from bakeoff.planning.expand import Cell, Matrix
 from bakeoff.schema.plan import (
+    OWN_TASK,
     AxisValue,
     DataStep,
     EvalPlan,
@@ -20,8 +21,6 @@ from bakeoff.schema.recipe import DataSpec, ModelSpec, Recipe
 
 ID_VERSION = 1
 """Part of every content id: raised when the same recipe would no longer do the same work."""
-
-OWN_TASK = "data"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +110,7 @@ class _CellSteps:
         fields = {
             "model_id": self._model_id,
             "data_id": self._data_id,
+            "trust_remote_code": recipe.model.trust_remote_code,
             "backend": recipe.backend,
             "method": recipe.method,
             "strategy": recipe.strategy,
@@ -135,6 +135,7 @@ class _CellSteps:
                     model_id=self._model_id,
                     train_id=train_id,
                     data_id=self._data_id if task == OWN_TASK else None,
+                    trust_remote_code=recipe.model.trust_remote_code,
                     prompt=recipe.prompt,
                     task=task,
                     num_fewshot=num_fewshot,
@@ -153,11 +154,11 @@ class _CellSteps:
 
 def _train_id(step: TrainPlan) -> str:
     """How often a checkpoint is written changes nothing that is learnt."""
-    read = step.model_dump(mode="json", exclude={"id", "axes"})
+    read = step.model_dump(mode="json", exclude={"id", "axes", "trust_remote_code"})
     del read["train"]["save_every"]
     return short_id([ID_VERSION, read])
 
 
 def _eval_id(step: EvalPlan, asked: str | None) -> str:
-    unread = {"id", "axes", "data_id"}
+    unread = {"id", "axes", "data_id", "trust_remote_code"}  # the model's id knows of trust
     return short_id([ID_VERSION, asked, step.model_dump(mode="json", exclude=unread)])

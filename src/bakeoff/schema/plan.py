@@ -24,6 +24,9 @@ from bakeoff.schema.recipe import (
 AxisValue = str | int | float | bool | None
 Device = Literal["auto", "cpu", "cuda", "mps"]
 
+OWN_TASK = "data"
+"""The task that asks the recipe's own test split."""
+
 
 class Dialect(StrEnum):
     """A way of telling a trainer how to distribute itself."""
@@ -90,6 +93,9 @@ class TrainPlan(Document):
     lora: LoraSpec | None
     """None unless the method trains an adapter."""
 
+    trust_remote_code: bool = False
+    """Whether Python files that came with the model may run."""
+
     axes: dict[str, AxisValue]
     """The cell: backend, method, strategy, world_size, seed and every further matrix axis."""
 
@@ -116,6 +122,9 @@ class EvalPlan(Document):
     precision: Precision
     device: Device
     seed: int
+    trust_remote_code: bool = False
+    """Whether Python files that came with the model may run."""
+
     axes: dict[str, AxisValue]
     """The cell of the training that made the model; empty for the untouched one."""
 

@@ -108,8 +108,14 @@ class PromptSpec(RecipePart):
     @field_validator("text")
     @classmethod
     def _uses_the_prompt(cls, text: str) -> str:
-        if "prompt" not in text:
-            raise ValueError("the text must use {{prompt}}, or every question would be the same")
+        from jinja2 import Environment, TemplateSyntaxError, meta  # noqa: PLC0415 - slow to import
+
+        try:
+            used = meta.find_undeclared_variables(Environment(autoescape=False).parse(text))  # noqa: S701
+        except TemplateSyntaxError as error:
+            raise ValueError(f"a Jinja template; line {error.lineno}: {error.message}") from error
+        if "prompt" not in used:
+            raise ValueError("a text that uses {{prompt}}, or every question would be the same")
         return text
 
 

@@ -1,22 +1,50 @@
 """Checkpoints from which a killed training goes on exactly where it was.
 
 A folder ``checkpoint-00000050`` holds everything that later steps depend on. It appears under its
-name when it is whole; the one before it is removed only then.
+name when it is whole and on disk; the one before it is removed only then. One that cannot be read
+all the same is removed with a warning, since it would fail every later attempt.
 """
 
+import errno
 import json
+import os
+import pickle
 import random
 import shutil
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 
+from bakeoff.worker.failures import is_out_of_memory
 from bakeoff.worker.machine import write_json_atomic
 
 _NAME = "checkpoint-"
 _UNFINISHED = ".checkpoint.new"
+_UNREADABLE = (
+    SafetensorError,
+    pickle.UnpicklingError,
+    OSError,
+    EOFError,
+    KeyError,
+    RuntimeError,  # torch on a torn archive
+    ValueError,
+)
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """All of one checkpoint, in the memory of the host."""
+
+    step: int
+    """Number of steps done in it."""
+
+    weights: dict[str, torch.Tensor]
+    optimizer: dict[str, Any]
+    random_state: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -41,39 +69,83 @@ class Checkpoints:
         torch.save(optimizer.state_dict(), unfinished / "optimizer.pt")
         torch.save(_random_state(), unfinished / "random.pt")
         write_json_atomic(unfinished / "state.json", {"step": step, "job_digest": self.job_digest})
+        for path in unfinished.iterdir():
+            _force_to_disk(path)
         older = self._all()
         unfinished.rename(self.folder / f"{_NAME}{step:08d}")
         for path in older:
             shutil.rmtree(path)
 
-    def newest(self) -> tuple[int, Path] | None:
-        """The last whole checkpoint of this job and the number of steps done in it."""
+    def newest(self, names: Iterable[str], warn: Callable[[str], None]) -> Checkpoint | None:
+        """The last checkpoint of this job that can be read.
+
+        Args:
+            names: of the trained weights, which must be in it.
+            warn: is told of each checkpoint that cannot be read; such a one is removed.
+        """
         for path in reversed(self._all()):
-            state = json.loads((path / "state.json").read_text(encoding="utf-8"))
-            if state["job_digest"] == self.job_digest:
-                return state["step"], path
+            try:
+                found = self._read(path, names)
+            except _UNREADABLE as error:
+                if not _is_damage(error):
+                    raise
+                reason = f"{type(error).__name__}: {error}"
+            else:
+                if found is not None:
+                    return found
+                continue
+            warn(f"The checkpoint {path.name} cannot be read and is left out ({reason}).")
+            shutil.rmtree(path, ignore_errors=True)
         return None
 
     def remove_all(self) -> None:
         for path in (*self._all(), self.folder / _UNFINISHED):
             shutil.rmtree(path, ignore_errors=True)
 
+    def _read(self, path: Path, names: Iterable[str]) -> Checkpoint | None:
+        """None when it is of another job."""
+        from safetensors.torch import load_file
+
+        state = json.loads((path / "state.json").read_text(encoding="utf-8"))
+        if state["job_digest"] != self.job_digest:
+            return None
+        optimizer, random_state = (
+            torch.load(path / name, weights_only=True, map_location="cpu")
+            for name in ("optimizer.pt", "random.pt")
+        )
+        weights = load_file(path / "weights.safetensors")
+        return Checkpoint(
+            state["step"], {name: weights[name] for name in names}, optimizer, random_state
+        )
+
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob(f"{_NAME}*"))
 
 
 def restore(
-    path: Path, trained: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
+    checkpoint: Checkpoint,
+    trained: dict[str, torch.nn.Parameter],
+    optimizer: torch.optim.Optimizer,
 ) -> None:
-    """Bring weights, optimiser and random generators to the state in ``path``."""
-    from safetensors.torch import load_file
-
-    weights = load_file(path / "weights.safetensors")
+    """Bring weights, optimiser and random generators to the state in ``checkpoint``."""
     with torch.no_grad():
         for name, parameter in trained.items():
-            parameter.copy_(weights[name])
-    optimizer.load_state_dict(torch.load(path / "optimizer.pt", weights_only=True))
-    _set_random_state(torch.load(path / "random.pt", weights_only=True))
+            parameter.copy_(checkpoint.weights[name])
+    optimizer.load_state_dict(checkpoint.optimizer)
+    _set_random_state(checkpoint.random_state)
+
+
+def _is_damage(error: Exception) -> bool:
+    """False for a trouble that may pass, such as too little memory or a disk that is away."""
+    if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
+        return error.errno == errno.EINVAL  # what torch says of a torn archive
+    return not is_out_of_memory(error)
+
+
+def _force_to_disk(path: Path) -> None:
+    """A rename may reach the disk before the contents of the renamed do."""
+    with path.open("r+b") as file:
+        os.fsync(file.fileno())
 
 
 def _random_state() -> dict[str, Any]:

@@ -1,7 +1,8 @@
 """Asks a model the questions of one lm-evaluation-harness task and keeps every answer.
 
 Reads a job (see ``bakeoff.evals.hf``), works in the current folder, writes ``samples.jsonl`` and,
-last, ``result.json`` in the shape of ``bakeoff.schema.results.EvalResult``.
+last, ``result.json`` in the shape of ``bakeoff.schema.results.EvalResult``. An evaluation that is
+finished stays as it is.
 """
 
 import contextlib
@@ -12,21 +13,42 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.worker.events import Events
-from bakeoff.worker.machine import choose_device, hardware, packages, set_seeds, write_json_atomic
+from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
+
+RESULT = "result.json"
 
 _WORRYING_SHARE_AT_LIMIT = 0.1
 _WORRYING_SHARE_WITHOUT_ANSWER = 0.5
 
 
 def main(job: dict[str, Any]) -> None:
+    if _is_finished():
+        return
     with contextlib.closing(Events(Path("events.jsonl"))) as events, _own_datasets_cache(job):
         _evaluate(job, events)
+
+
+def _is_finished() -> bool:
+    """Whether a result is here with every answer that it counts.
+
+    The answers are not forced to disk before the result is: after a power cut they may be torn.
+    """
+    from bakeoff.worker.lm_samples import SAMPLES_FILE
+
+    try:
+        result = json.loads(Path(RESULT).read_text(encoding="utf-8"))
+        with Path(SAMPLES_FILE).open(encoding="utf-8") as file:
+            num_samples = len([json.loads(line) for line in file])
+        return all(score["num_samples"] == num_samples for score in result["scores"])
+    except (FileNotFoundError, ValueError):
+        return False
 
 
 def _evaluate(job: dict[str, Any], events: Events) -> None:
     from bakeoff.worker.lm_batches import BatchedLM
     from bakeoff.worker.lm_model import load_model, load_tokenizer
 
+    environment = write_environment(Path())
     device = choose_device(job["device"])
     set_seeds(job["seed"])
     events.phase("load_data")
@@ -38,12 +60,15 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
         None if artefact_dir is None else Path(artefact_dir),
         precision=job["precision"],
         device=device,
+        trust_remote_code=job["trust_remote_code"],
     )
-    lm = BatchedLM(model, load_tokenizer(model_dir), batch_size=job["batch_size"], events=events)
+    tokenizer = load_tokenizer(model_dir, trust_remote_code=job["trust_remote_code"])
+    lm = BatchedLM(model, tokenizer, batch_size=job["batch_size"], events=events)
     events.phase("evaluate")
     results = _ask(job, task, manager, lm)
     events.phase("save")
-    _save(job, results, task, lm, events)
+    result = _write_samples(job, results, task, lm, events)
+    write_json_atomic(Path(RESULT), {**result, **environment})
 
 
 @contextlib.contextmanager
@@ -105,7 +130,10 @@ def _ask(job: dict[str, Any], task: Any, manager: Any, lm: Any) -> dict[str, Any
     return dict(results)
 
 
-def _save(job: dict[str, Any], results: dict[str, Any], task: Any, lm: Any, events: Events) -> None:
+def _write_samples(
+    job: dict[str, Any], results: dict[str, Any], task: Any, lm: Any, events: Events
+) -> dict[str, Any]:
+    """Keep the answers; give what the result says about them."""
     from bakeoff.worker.lm_samples import SAMPLES_FILE, make_scores, merge_samples, write_samples
 
     name = job["task"]
@@ -114,23 +142,18 @@ def _save(job: dict[str, Any], results: dict[str, Any], task: Any, lm: Any, even
     effective = _effective(job, results, lm, samples)
     _warn(effective, events)
     counts = [sample["num_output_tokens"] for sample in samples]
-    write_json_atomic(
-        Path("result.json"),
-        {
-            "scores": make_scores(
-                results["results"][name],
-                label=job["task_label"],
-                num_fewshot=results["n-shot"][name],
-                num_samples=len(samples),
-                engine=job["engine"],
-            ),
-            "effective": effective,
-            "num_generated_tokens": None if None in counts else sum(counts),
-            **_peak_device_bytes(lm.device),
-            "packages": packages(),
-            "hardware": hardware(),
-        },
-    )
+    return {
+        "scores": make_scores(
+            results["results"][name],
+            label=job["task_label"],
+            num_fewshot=results["n-shot"][name],
+            num_samples=len(samples),
+            engine=job["engine"],
+        ),
+        "effective": effective,
+        "num_generated_tokens": None if None in counts else sum(counts),
+        **_peak_device_bytes(lm.device),
+    }
 
 
 def _effective(

@@ -14,6 +14,7 @@ class Events:
 
     def __init__(self, path: Path) -> None:
         _drop_torn_line(path)
+        self._path = path
         self._file = path.open("a", encoding="utf-8", newline="\n")
 
     def phase(self, name: str) -> None:
@@ -47,6 +48,11 @@ class Events:
     def resume(self, step: int) -> None:
         """The run goes on after ``step``; later steps in the file replace earlier equal ones."""
         self._write("resume", step=step)
+
+    def has_steps(self) -> bool:
+        """Whether the file holds steps or validations, of this attempt or of one before it."""
+        with self._path.open(encoding="utf-8") as file:
+            return any(json.loads(line)["kind"] in ("step", "validation") for line in file)
 
     def end(self, status: str, error: str | None = None) -> None:
         """The last event: finished, failed, out_of_memory or cancelled."""

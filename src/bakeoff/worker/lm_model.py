@@ -10,7 +10,12 @@ DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
 def load_model(
-    model_dir: Path, artefact_dir: Path | None, *, precision: str, device: torch.device
+    model_dir: Path,
+    artefact_dir: Path | None,
+    *,
+    precision: str,
+    device: torch.device,
+    trust_remote_code: bool,
 ) -> Any:
     """The untouched model, or what a training made of it, in evaluation mode on ``device``.
 
@@ -19,12 +24,16 @@ def load_model(
         artefact_dir: an adapter (it holds ``adapter_config.json``), a full model, or None.
         precision: ``bf16`` or ``fp32``, the number format of the weights.
         device: where it runs.
+        trust_remote_code: whether Python files beside the weights may run.
     """
     adapter_dir, weights_dir = None, artefact_dir or model_dir
     if artefact_dir is not None and (artefact_dir / "adapter_config.json").is_file():
         adapter_dir, weights_dir = artefact_dir, model_dir
     model = AutoModelForCausalLM.from_pretrained(
-        str(weights_dir), dtype=DTYPES[precision], local_files_only=True
+        str(weights_dir),
+        dtype=DTYPES[precision],
+        local_files_only=True,
+        trust_remote_code=trust_remote_code,
     )
     model.generation_config = _decoding(model_dir, model)
     if adapter_dir is not None:
@@ -32,12 +41,14 @@ def load_model(
     return model.to(device).eval()
 
 
-def load_tokenizer(model_dir: Path) -> Any:
+def load_tokenizer(model_dir: Path, *, trust_remote_code: bool) -> Any:
     """The base model's own tokenizer: trainers change special tokens and templates in theirs.
 
     The untouched and the trained model must read the same question as the same tokens.
     """
-    return AutoTokenizer.from_pretrained(str(model_dir), local_files_only=True)
+    return AutoTokenizer.from_pretrained(
+        str(model_dir), local_files_only=True, trust_remote_code=trust_remote_code
+    )
 
 
 def _with_adapter(model: Any, artefact_dir: Path) -> Any:

@@ -45,14 +45,16 @@ class Loop:
             self._after_step(done)
 
     def _resume(self) -> int:
-        newest = self.checkpoints.newest()
+        """Number of steps that are done already."""
+        newest = self.checkpoints.newest(self.trainee.trained, self.events.warning)
         if newest is None:
             self.checkpoints.remove_all()  # of another job, or not whole
+            if self.events.has_steps():
+                self.events.resume(0)
             return 0
-        step, path = newest
-        restore(path, self.trainee.trained, self.optimizer)
-        self.events.resume(step)
-        return step
+        restore(newest, self.trainee.trained, self.optimizer)
+        self.events.resume(newest.step)
+        return newest.step
 
     def _step(self, done: int, rows: list[Row]) -> None:
         """One optimiser step over ``rows``, after ``done`` steps."""

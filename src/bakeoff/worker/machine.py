@@ -56,6 +56,13 @@ def hardware() -> dict[str, Any]:
     }
 
 
+def write_environment(run_dir: Path) -> dict[str, Any]:
+    """Note packages and hardware in ``environment.json``: a run that fails must have them too."""
+    environment = {"packages": packages(), "hardware": hardware()}
+    write_json_atomic(run_dir / "environment.json", environment)
+    return environment
+
+
 def choose_device(name: str) -> Any:
     """The ``torch.device`` of that name; ``auto`` takes CUDA, then MPS, then the CPU."""
     import torch

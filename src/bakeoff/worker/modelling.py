@@ -65,7 +65,10 @@ def load_trainee(
     from transformers import AutoModelForCausalLM
 
     model = AutoModelForCausalLM.from_pretrained(
-        job.model_dir, dtype=DTYPES[job.train.precision], local_files_only=True
+        job.model_dir,
+        dtype=DTYPES[job.train.precision],
+        local_files_only=True,
+        trust_remote_code=job.trust_remote_code,
     ).to(device)
     packing, attention_path = _choose_attention(model, rows, pad_token=pad_token)
     saved, adapter_path = model, None

@@ -54,6 +54,7 @@ class TrainJob:
     method: str
     seed: int
     device: str
+    trust_remote_code: bool
     train: TrainSettings
     lora: LoraSettings | None
 

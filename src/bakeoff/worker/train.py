@@ -17,7 +17,7 @@ from bakeoff.worker.checkpoint import Checkpoints
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.loop import Loop
-from bakeoff.worker.machine import choose_device, hardware, packages, set_seeds, write_json_atomic
+from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.optimizer import build_optimizer
 from bakeoff.worker.rows import Rows, end_token, read_rows, tokenize
@@ -43,11 +43,12 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
 
 
 def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoints) -> None:
+    environment = write_environment(run_dir)
     device = choose_device(job.device)
     set_seeds(job.seed)
 
     events.phase("load_data")
-    tokenizer = _load_tokenizer(job.model_dir)
+    tokenizer = _load_tokenizer(job)
     train, validation = _load_rows(job, tokenizer, events)
 
     events.phase("load_model")
@@ -66,19 +67,20 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
         "artefact": ARTEFACT,
         "effective": _effective(job, loop, tokenizer, pad_token=pad_token),
         **_facts(train, loop),
-        "packages": packages(),
-        "hardware": hardware(),
+        **environment,
     }
     _save_artefact(run_dir / ARTEFACT, trainee, tokenizer)
     write_json_atomic(run_dir / RESULT, result)
 
 
-def _load_tokenizer(model_dir: Path) -> Any:
+def _load_tokenizer(job: TrainJob) -> Any:
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
-    return transformers.AutoTokenizer.from_pretrained(model_dir, local_files_only=True)
+    return transformers.AutoTokenizer.from_pretrained(
+        job.model_dir, local_files_only=True, trust_remote_code=job.trust_remote_code
+    )
 
 
 def _load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows]:
