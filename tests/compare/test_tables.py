@@ -102,13 +102,122 @@ def test_a_model_is_held_against_its_own_base_and_few_shot_count(tmp_path):
     study.add_model("base0", 0.1)
     study.add_model("base5", 0.2, num_fewshot=5)
     other = make_samples([False] * 120)
-    elsewhere = make_provenance(model_source="Qwen/Qwen2.5-1.5B")
+    elsewhere = make_provenance(model_source="Qwen/Qwen2.5-1.5B", model_digest="1f3870be")
     study.add(make_eval("qwen", other, provenance=elsewhere), other)
     training = study.add(make_train("t"))
     study.add_model("e5", 0.4, parent=training, num_fewshot=5)
     rows = {(row.run_id, row.filter): row for row in _rows(study)}
     assert rows["e5", STRICT].baseline_run_id == "base5"
     assert rows["qwen", STRICT].name == "base model Qwen/Qwen2.5-1.5B"
+
+
+def _model(study, name, share, *, parent=None, provenance=None, **effective):
+    """An evaluation with settings or a model of its own."""
+    samples = make_samples([i < 120 * share for i in range(120)])
+    record = make_eval(name, samples, parent=parent, provenance=provenance or make_provenance())
+    changed = {**record.effective, **effective}
+    return study.add(record.model_copy(update={"effective": changed}), samples)
+
+
+def test_two_revisions_of_one_model_are_held_each_against_its_own_base(tmp_path):
+    study = StudyOnDisk(tmp_path)
+    old, new = (
+        make_provenance(model_source="Qwen/Q", model_revision=name, model_digest=name * 40)
+        for name in "ab"
+    )
+    for found, share in ((old, 0.1), (new, 0.2)):
+        name = found.model_revision
+        _model(study, f"base-{name}", share, provenance=found)
+        training = study.add(make_train(f"t-{name}", provenance=found))
+        _model(study, f"tuned-{name}", 0.4, parent=training, provenance=found)
+    rows = {row.run_id: row for row in _rows(study)}
+    assert rows["tuned-a"].baseline_run_id == "base-a"
+    assert rows["tuned-b"].baseline_run_id == "base-b"
+    assert rows["base-a"].name == "base model revision a"
+    assert rows["base-b"].name == "base model revision b"
+
+
+def test_a_copy_of_a_model_elsewhere_is_the_same_base(tmp_path):
+    study = StudyOnDisk(tmp_path)
+    _model(study, "base", 0.1)
+    copied = make_provenance(model_source="/mnt/copy")
+    training = study.add(make_train("t", provenance=copied))
+    _model(study, "tuned", 0.4, parent=training, provenance=copied)
+    rows = {row.run_id: row for row in _rows(study)}
+    assert rows["tuned"].baseline_run_id == "base"
+    assert rows["base"].name == "base model"
+
+
+def test_without_a_digest_the_source_tells_which_base_it_is(tmp_path):
+    study = StudyOnDisk(tmp_path)
+    _model(study, "other", 0.2, provenance=make_provenance(model_source="o", model_digest="0"))
+    _model(study, "base", 0.1, provenance=make_provenance(model_digest=None))
+    _model(study, "tuned", 0.4, parent=study.add(make_train("t")))
+    assert {row.run_id: row for row in _rows(study)}["tuned"].baseline_run_id == "base"
+
+
+def test_a_folder_whose_model_was_changed_is_two_models():
+    bases = [
+        make_eval(name, make_samples([True]), provenance=make_provenance(model_digest=name * 64))
+        for name in "ab"
+    ]
+    assert list(name_runs(bases).values()) == [
+        "base model digest aaaaaaaa",
+        "base model digest bbbbbbbb",
+    ]
+
+
+def test_evaluations_of_one_model_are_told_apart_by_the_setting_that_differs(tmp_path):
+    study = StudyOnDisk(tmp_path)
+    training = study.add(make_train("t"))
+    for limit in (4, 5):
+        _model(study, f"base-{limit}", 0.1, max_new_tokens=limit)
+        _model(study, f"tuned-{limit}", 0.4, parent=training, max_new_tokens=limit)
+    study.add_model("base-5shot", 0.1, num_fewshot=5)
+    rows = [row for row in _rows(study) if row.is_headline]
+    assert [(row.name, row.baseline_run_id) for row in rows] == [
+        ("base model, max_new_tokens 4", None),
+        ("base model, max_new_tokens 5", None),
+        ("base model", None),
+        ("LoRA, max_new_tokens 4", "base-4"),
+        ("LoRA, max_new_tokens 5", "base-5"),
+    ]
+    assert name_runs(study.records)["t"] == "LoRA"
+
+
+def test_of_two_base_evaluations_the_one_with_the_same_batch_size_answers(tmp_path):
+    study = StudyOnDisk(tmp_path)
+    training = study.add(make_train("t"))
+    for size in (1, 8):
+        _model(study, f"base-{size}", 0.1, batch_size=size)
+        _model(study, f"tuned-{size}", 0.4, parent=training, batch_size=size)
+    rows = {row.run_id: row for row in _rows(study)}
+    assert rows["tuned-1"].baseline_run_id == "base-1"
+    assert rows["tuned-8"].baseline_run_id == "base-8"
+    assert rows["tuned-8"].name == "LoRA, batch_size 8"
+
+
+def test_names_of_evaluations_hold_as_few_settings_as_tell_them_apart():
+    effective = [
+        {"limit": 8, "precision": "bf16", "batch_size": 1},
+        {"limit": None, "precision": "bf16", "batch_size": 2},
+        # Of a run that did not finish, what was asked is all there is.
+        {"asked": {"limit": 8, "precision": "fp32", "batch_size": 3}},
+    ]
+    evals = [
+        make_eval(f"e{i}", make_samples([True]), scores=(), effective=e)
+        for i, e in enumerate(effective)
+    ]
+    assert list(name_runs(evals).values()) == [
+        "base model, precision bf16, limit 8",
+        "base model, precision bf16, no limit",
+        "base model, precision fp32, limit 8",
+    ]
+
+
+def test_evaluations_that_no_setting_tells_apart_are_named_by_their_ids():
+    evals = [make_eval(f"eval-base-{name * 6}", make_samples([True])) for name in "ab"]
+    assert list(name_runs(evals).values()) == ["base model (aaaaaa)", "base model (bbbbbb)"]
 
 
 def test_a_base_with_other_items_is_no_baseline(tmp_path):

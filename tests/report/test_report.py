@@ -1,21 +1,27 @@
 import re
 from html.parser import HTMLParser
+from pathlib import Path
 
 import pytest
 from tests.compare.factory import (
     StudyOnDisk,
     make_eval,
+    make_provenance,
     make_samples,
     make_train,
     standard_study,
 )
 
+from bakeoff.cli.summary import write_study_report
 from bakeoff.compare.numbers import MISSING
 from bakeoff.report.document import typeset, write_report
 from bakeoff.report.examples import pick_examples
 from bakeoff.report.figures import embeddable
 from bakeoff.report.table import Cell, Column, Table, markdown_table
+from bakeoff.report.view import make_view
 from bakeoff.schema.plan import Plan
+from bakeoff.schema.study import Study
+from bakeoff.store.runs import Store
 
 RECIPE = "name: quickstart\nmethod: [lora, full]\n"
 PICTURES = {"accuracy", "difference", "formats", "time", "memory", "loss"}
@@ -201,6 +207,78 @@ def test_several_seeds_are_told_by_mean_and_spread(tmp_path):
     _, html, markdown, _ = _write(study, tmp_path / "out")
     assert "right on average over 2 seeds" in markdown
     assert "hierarchical bootstrap" in html
+
+
+def test_a_cell_with_one_seed_has_its_verdict_beside_one_with_several(tmp_path):
+    study = StudyOnDisk(tmp_path / "runs")
+    study.add_model("base", 0.1)
+    for method, seed in (("lora", 0), ("lora", 1), ("full", 0)):
+        training = study.add(make_train(f"t-{method}-{seed}", method=method, seed=seed))
+        study.add_model(f"e-{method}-{seed}", 0.4, parent=training)
+    verdicts = [each.text for each in make_view("x", study.records, study.runs_dir).verdicts]
+    assert len(verdicts) == 2
+    assert verdicts[0].startswith("LoRA answers")
+    assert "over 2 seeds" in verdicts[0]
+    assert verdicts[1].startswith("Full fine-tuning, seed 0 answers")
+
+
+def test_the_command_is_that_of_the_study_and_not_of_the_study_that_trained(tmp_path):
+    study = standard_study(tmp_path / "runs")
+    store = Store(study.runs_dir)
+    store.save_study(
+        Study(
+            name="quickstart",
+            plan=Plan(study="quickstart", axes=(), steps=()),
+            recipe_path="mine.yaml",
+            recipe_text=RECIPE,
+            overrides=(),
+            command_line=("bakeoff", "run", "mine.yaml"),
+            started_at="2026-11-23T21:00:00Z",
+        )
+    )
+    markdown = write_study_report(store, "quickstart", tmp_path / "out").markdown.read_text("utf-8")
+    assert "bakeoff run mine.yaml" in markdown
+    assert "bakeoff run examples/quickstart.yaml" not in markdown
+
+
+def test_hardware_that_is_not_known_is_a_dash_and_not_a_cpu(tmp_path):
+    for hardware, text in (({}, MISSING), ({"gpus": []}, "CPU"), ({"gpus": ["H200"]}, "H200")):
+        record = make_train("t", provenance=make_provenance(hardware=hardware))
+        assert dict(make_view("x", [record], tmp_path).facts)["Hardware"] == text
+
+
+def test_figures_of_an_earlier_report_go_and_other_files_stay(tmp_path):
+    study = standard_study(tmp_path / "runs")
+    _write(study, tmp_path / "out")
+    (tmp_path / "out" / "figures" / "mine.png").write_bytes(b"")
+    paths = write_report("quickstart", study.records[:1], study.runs_dir, tmp_path / "out")
+    left = {path.name for path in (tmp_path / "out" / "figures").iterdir()}
+    assert left == {"mine.png", *(path.name for path in paths.figures)}
+    assert left < {"mine.png", *(f"{name}.png" for name in PICTURES)}
+    assert {path.name for path in (tmp_path / "out").iterdir()} == {
+        "figures",
+        "report.md",
+        "report.html",
+    }
+
+
+def test_a_reader_of_the_old_report_never_sees_a_part_of_the_new(tmp_path, monkeypatch):
+    study = standard_study(tmp_path / "runs")
+    paths = _write(study, tmp_path / "out")[0]
+    shown = [*paths.figures, paths.markdown, paths.html]
+    old = {path: path.read_bytes() for path in shown}
+    write = Path.write_bytes
+
+    def stop_in_the_middle(path, content):
+        write(path, content[: len(content) // 2])
+        if path.name == "report.html":
+            raise OSError("no space left on device")
+
+    monkeypatch.setattr(Path, "write_bytes", stop_in_the_middle)
+    with pytest.raises(OSError, match="no space left"):
+        write_report("quickstart", study.records[:3], study.runs_dir, tmp_path / "out")
+    assert {path: path.read_bytes() for path in shown} == old
+    assert not list((tmp_path / "out").glob(".*"))
 
 
 def test_planned_runs_that_are_missing_are_named(tmp_path):

@@ -39,6 +39,7 @@ def write_study_report(store: Store, study: str, output: Path | None) -> ReportP
         recipe_text=found.recipe_text,
         overrides=found.overrides,
         plan=found.plan,
+        command_line=found.command_line,
     )
 
 

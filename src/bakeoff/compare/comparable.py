@@ -129,6 +129,14 @@ def notes(a: Record, b: Record) -> list[str]:
     return found
 
 
+def same_model(a: Record, b: Record) -> bool:
+    """Whether two runs start from the same weights, wherever these lay."""
+    ours, theirs = a.provenance, b.provenance
+    if ours.model_digest is None or theirs.model_digest is None:
+        return ours.model_source == theirs.model_source
+    return ours.model_digest == theirs.model_digest
+
+
 def _device(record: Record) -> str:
     hardware = record.provenance.hardware
     gpus = hardware.get("gpus") or []

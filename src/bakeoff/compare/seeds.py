@@ -28,6 +28,11 @@ def num_seeds(rows: Sequence[Row], row: Row) -> int:
     return sum(_key(other) == _key(row) for other in rows)
 
 
+def is_grouped(rows: Sequence[Row], row: Row) -> bool:
+    """Whether one of ``seed_groups`` stands for this headline row."""
+    return not row.is_base and "seed" in row.cell and num_seeds(rows, row) > 1
+
+
 def _key(row: Row) -> str:
     asked = [row.task, row.num_fewshot, row.metric, row.filter]
     return json.dumps([_without_seed(row), asked], sort_keys=True)

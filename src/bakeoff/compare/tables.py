@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bakeoff.compare.comparable import why_not_comparable
+from bakeoff.compare.comparable import notes, same_model, why_not_comparable
 from bakeoff.compare.names import is_base, name_runs
 from bakeoff.compare.samples import load_samples, metric_key, paired, scores_items, vectors
 from bakeoff.compare.stats import holm, paired_difference, wilson_interval
@@ -78,15 +78,19 @@ class _Study:
         """The untouched model's evaluation that answers for this one, or why there is none."""
         if is_base(record):
             return None, []
-        source, asked = record.provenance.model_source, _asked(record)
-        reasons = ["The base model was not evaluated on this task in this way."]
-        for base in self._bases:
-            if base.provenance.model_source == source and _asked(base) == asked:
-                own, others = self._samples[record.run_id], self._samples[base.run_id]
-                reasons = why_not_comparable(base, record, others, own)
-                if not reasons:
-                    return base, []
-        return None, reasons
+        asked = _asked(record)
+        found = [b for b in self._bases if same_model(b, record) and _asked(b) == asked]
+        # The one that was evaluated most alike: of two batch sizes, the one with the same.
+        found.sort(key=lambda base: len(notes(base, record)))
+        refused = []
+        for base in found:
+            own, others = self._samples[record.run_id], self._samples[base.run_id]
+            reasons = why_not_comparable(base, record, others, own)
+            if not reasons:
+                return base, []
+            refused.append(reasons)
+        missing = ["The base model was not evaluated on this task in this way."]
+        return None, min(refused, key=len, default=missing)
 
     def _row(
         self, record: Record, score: Score, base: Record | None, reasons: Sequence[str]

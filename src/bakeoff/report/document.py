@@ -1,14 +1,14 @@
 """``bakeoff report``: one study becomes Markdown, HTML and pictures."""
 
 import re
-from collections.abc import Callable, Iterator, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff import __version__
-from bakeoff.base.files import write_text_atomic
 from bakeoff.compare.losses import LossRow, loss_rows
 from bakeoff.report import charts
 from bakeoff.report.figures import Figure, draw
@@ -24,6 +24,10 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
+_LOSS = "loss"
+"""Key of the one figure that is drawn of curves, not of rows."""
+
+
 @dataclass(frozen=True)
 class ReportPaths:
     markdown: Path
@@ -31,7 +35,7 @@ class ReportPaths:
     figures: tuple[Path, ...]
 
 
-def write_report(  # noqa: PLR0913 - the last three are facts of the study, none of them needed
+def write_report(  # noqa: PLR0913 - the last four are facts of the study, none of them needed
     study: str,
     records: Sequence[Record],
     runs_dir: Path,
@@ -40,6 +44,7 @@ def write_report(  # noqa: PLR0913 - the last three are facts of the study, none
     recipe_text: str | None = None,
     overrides: Sequence[str] = (),
     plan: Plan | None = None,
+    command_line: Sequence[str] | None = None,
 ) -> ReportPaths:
     """Write ``report.md``, ``report.html`` (one file, no network) and ``figures/*.png``.
 
@@ -47,29 +52,61 @@ def write_report(  # noqa: PLR0913 - the last three are facts of the study, none
         study: its name.
         records: of the study, failed runs among them.
         runs_dir: where the runs' folders lie; their answers are read.
-        output_dir: made if it is not there; an earlier report in it is replaced.
+        output_dir: made if it is not there; an earlier report in it is replaced, file by
+            file: a reader never sees a part of one.
         recipe_text: the recipe as written, to show how to get it all again.
         overrides: what `--set` changed in it.
         plan: names what was planned and not run.
+        command_line: of the study; that of its first training when absent.
 
     Raises:
         UserError: the answers of a finished evaluation are not on disk.
     """
     view = make_view(
-        study, records, runs_dir, recipe_text=recipe_text, overrides=overrides, plan=plan
+        study,
+        records,
+        runs_dir,
+        recipe_text=recipe_text,
+        overrides=overrides,
+        plan=plan,
+        command_line=command_line,
     )
-    figures = list(_draw_all(view, loss_rows(records), output_dir / "figures"))
+    figures = list(_draw_all(view, loss_rows(records)))
     values = {"view": view, "figures": {f.key: f for f in figures}, "version": __version__}
-    environment = _environment()
-    paths = ReportPaths(
+    markdown = _environment().get_template("report.md.j2").render(values)
+    page = _environment().get_template("report.html.j2").render(values)
+    # The figures come first: the text shows them.
+    contents = {f"figures/{figure.key}.png": figure.png for figure in figures}
+    contents["report.md"] = (re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n").encode()
+    contents["report.html"] = page.encode()
+    _replace_files(output_dir, contents)
+    _remove_stale_figures(output_dir / "figures", {figure.key for figure in figures})
+    return ReportPaths(
         output_dir / "report.md",
         output_dir / "report.html",
-        tuple(figure.png_path for figure in figures),
+        tuple(output_dir / "figures" / f"{figure.key}.png" for figure in figures),
     )
-    markdown = environment.get_template("report.md.j2").render(values)
-    write_text_atomic(paths.markdown, re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n")
-    write_text_atomic(paths.html, environment.get_template("report.html.j2").render(values))
-    return paths
+
+
+def _replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+    """Write all of them beside their places, then move each into its own.
+
+    Inside ``folder``, because its parent may be another disk, from which nothing can be moved.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix=".new-") as name:
+        for path, content in contents.items():
+            (Path(name) / path).parent.mkdir(exist_ok=True)
+            (Path(name) / path).write_bytes(content)
+        for path in contents:
+            (folder / path).parent.mkdir(exist_ok=True)
+            (Path(name) / path).replace(folder / path)
+
+
+def _remove_stale_figures(folder: Path, drawn: Set[str]) -> None:
+    """Those that an earlier report wrote and this one did not; other files are not ours."""
+    for key in {*(drawing.key for drawing in _DRAWINGS), _LOSS} - drawn:
+        (folder / f"{key}.png").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
@@ -111,16 +148,16 @@ _DRAWINGS = (
 )
 
 
-def _draw_all(view: View, losses: Sequence[LossRow], folder: Path) -> Iterator[Figure]:
+def _draw_all(view: View, losses: Sequence[LossRow]) -> Iterator[Figure]:
     for drawing in _DRAWINGS:
         chart = drawing.chart(view.rows)
         if chart is not None:
             key, title, caption = drawing.key, drawing.title, drawing.caption
-            yield draw(chart, folder, key=key, title=title, caption=caption)
+            yield draw(chart, key=key, title=title, caption=caption)
     chart = charts.loss_chart(losses)
     if chart is not None:
         caption = "Thin: each step of training; thick: its running mean; dots: validation."
-        yield draw(chart, folder, key="loss", title="Loss", caption=caption)
+        yield draw(chart, key=_LOSS, title="Loss", caption=caption)
 
 
 @cache

@@ -4,7 +4,6 @@ import html
 import json
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bakeoff.report import charts
@@ -35,22 +34,20 @@ class Figure:
     svg: str
     """To stand inside a page: coloured by its style variables, with a title for screen readers."""
 
-    png_path: Path
+    png: bytes
 
 
-def draw(chart: "alt.LayerChart", folder: Path, *, key: str, title: str, caption: str) -> Figure:
-    """Write ``folder/KEY.png`` and make the SVG."""
+def draw(chart: "alt.LayerChart", *, key: str, title: str, caption: str) -> Figure:
+    """Make the PNG and the SVG."""
     import vl_convert  # noqa: PLC0415 - starts a JavaScript engine
 
     spec = chart.to_dict()
     if not json.dumps(spec, ensure_ascii=False).isascii():
         spec["config"]["font"] = charts.WIDE_FONT
     drawn = vl_convert.vegalite_to_svg(spec)
-    path = folder / f"{key}.png"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_bytes(vl_convert.svg_to_png(drawn, scale=_PNG_SCALE))
+    png = vl_convert.svg_to_png(drawn, scale=_PNG_SCALE)
     svg = embeddable(drawn, key=key, title=f"{title}. {caption}")
-    return Figure(key=key, title=title, caption=caption, svg=svg, png_path=path)
+    return Figure(key=key, title=title, caption=caption, svg=svg, png=png)
 
 
 def embeddable(svg: str, *, key: str, title: str) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 from bakeoff.compare import numbers
 from bakeoff.compare.names import is_base, name_runs, named_in_text
 from bakeoff.compare.pairs import MOST_MODELS, trained_pairs
-from bakeoff.compare.seeds import num_seeds, seed_groups
+from bakeoff.compare.seeds import is_grouped, num_seeds, seed_groups
 from bakeoff.compare.stats import ALPHA
 from bakeoff.compare.tables import (
     format_shares,
@@ -67,7 +67,7 @@ class View:
     overrides: list[str]
 
 
-def make_view(
+def make_view(  # noqa: PLR0913 - the last four are facts of the study, none of them needed
     study: str,
     records: Sequence[Record],
     runs_dir: Path,
@@ -75,6 +75,7 @@ def make_view(
     recipe_text: str | None = None,
     overrides: Sequence[str] = (),
     plan: Plan | None = None,
+    command_line: Sequence[str] | None = None,
 ) -> View:
     """Of the records of one study. Raises UserError if answers are missing on disk."""
     samples = load_all_samples(records, runs_dir)
@@ -105,7 +106,7 @@ def make_view(
         failures=[_failure(r, names[r.run_id]) for r in records if r.status != "finished"],
         not_run=_not_run(plan, records),
         provenance=settings.provenance_table(records) if records else None,
-        command=_command(records),
+        command=_command(command_line or _first_command_line(records)),
         recipe_text=recipe_text,
         overrides=list(overrides),
     )
@@ -118,12 +119,16 @@ def _facts(records: Sequence[Record], rows: Sequence[Row]) -> Iterator[tuple[str
         yield "Task", ", ".join(dict.fromkeys(row.task for row in rows))
         yield "Questions", ", ".join(dict.fromkeys(numbers.count(row.num_items) for row in rows))
     yield "Trainings", str(sum(record.kind == "train" for record in records))
-    hardware = dict.fromkeys(
-        ", ".join(map(str, r.provenance.hardware.get("gpus") or [])) for r in records
-    )
-    yield "Hardware", ", ".join(each or "CPU" for each in hardware)
+    yield "Hardware", ", ".join(dict.fromkeys(_device(record) for record in records))
     ended = max((record.provenance.ended_at for record in records), default="")
     yield "Finished", f"{ended[:16].replace('T', ' ')} UTC"
+
+
+def _device(record: Record) -> str:
+    """A run that died early could not say what it ran on."""
+    hardware = record.provenance.hardware
+    gpus = ", ".join(map(str, hardware.get("gpus") or []))
+    return gpus or ("CPU" if hardware else numbers.MISSING)
 
 
 def _verdicts(rows: Sequence[Row], groups: Sequence[SeedGroup]) -> Iterator[Verdict]:
@@ -133,10 +138,9 @@ def _verdicts(rows: Sequence[Row], groups: Sequence[SeedGroup]) -> Iterator[Verd
         text = seeds_sentence(group)
         tone = _group_tone(group)
         yield Verdict(f"{group.num_fewshot}-shot: {text}" if shots else text, tone)
-    if groups:
-        return
+    tested = [row for row in tested if not is_grouped(rows, row)]
     if len(tested) > _MOST_VERDICTS:
-        yield _summary(tested)
+        yield _summary(tested, whose="models trained once" if groups else "trained models")
         tested = sorted(tested, key=lambda row: -row.accuracy)[:3]
     for row in tested:
         text = _verdict_text(row, rows)
@@ -150,11 +154,11 @@ def _group_tone(group: SeedGroup) -> Tone:
     return "good" if group.interval.low > 0 else "bad"
 
 
-def _summary(tested: Sequence[Row]) -> Verdict:
+def _summary(tested: Sequence[Row], *, whose: str) -> Verdict:
     tones = [results.tone_of(r.difference.difference, r.p_adjusted) for r in tested if r.difference]
     good, bad = tones.count("good"), tones.count("bad")
     text = (
-        f"Of {len(tested)} evaluations of trained models {good} are better than the base model, "
+        f"Of {len(tested)} evaluations of {whose} {good} are better than the base model, "
         f"{bad} worse, and {len(tested) - good - bad} may differ by chance alone "
         f"(Holm-adjusted p < {ALPHA}). The three that scored highest follow; the best of many is "
         "partly the luckiest, so check it on new questions."
@@ -219,10 +223,14 @@ def _not_run(plan: Plan | None, records: Sequence[Record]) -> list[str]:
     return [run_id for run_id in planned if run_id not in done]
 
 
-def _command(records: Sequence[Record]) -> str | None:
+def _first_command_line(records: Sequence[Record]) -> Sequence[str]:
     lines = [record.provenance.command_line for record in records if not is_base(record)]
     lines = lines or [record.provenance.command_line for record in records]
-    return " ".join(_quoted(word) for word in lines[0]) if lines else None
+    return lines[0] if lines else ()
+
+
+def _command(words: Sequence[str]) -> str | None:
+    return " ".join(_quoted(word) for word in words) or None
 
 
 def _quoted(word: str) -> str:
