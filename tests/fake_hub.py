@@ -4,6 +4,7 @@ import hashlib
 import json
 import re
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ _REPO = r"(?P<id>[^/]+/[^/]+)"
 _INFO = re.compile(rf"/api/(?P<kind>dataset|model)s/{_REPO}(/revision/(?P<revision>[^/]+))?")
 _TREE = re.compile(rf"/api/(?P<kind>dataset|model)s/{_REPO}/tree/(?P<revision>[^/]+)")
 _SEARCH = re.compile(r"/api/(?P<kind>dataset|model)s")
+_SCOPE_LIST = re.compile(rf"/api/v1/(?P<kind>dataset|model)s/{_REPO}/repo/(files|tree)")
+_SCOPE_FILE = re.compile(rf"/api/v1/(?P<kind>dataset|model)s/{_REPO}/repo")
 _FILE = re.compile(rf"/((?P<kind>dataset)s/)?{_REPO}/resolve/(?P<revision>[^/]+)/(?P<file>.+)")
 
 
@@ -28,6 +31,9 @@ class FakeRepo:
 
     stated_sha256: dict[str, str] = field(default_factory=dict)
     """By file; the hub states checksums for large files only."""
+
+    sent: dict[str, bytes] = field(default_factory=dict)
+    """By file; what is really sent where that is not what the listing speaks of."""
 
     def entries(self) -> list[dict]:
         return [
@@ -43,12 +49,39 @@ class FakeRepo:
             for name, content in self.files.items()
         ]
 
+    def scope_entries(self) -> list[dict]:
+        return [
+            {
+                "Type": "blob",
+                "Name": name.rpartition("/")[2],
+                "Path": name,
+                "Size": len(content),
+                "Sha256": self.stated_sha256.get(name, hashlib.sha256(content).hexdigest()),
+                "Revision": self.commit,
+                "IsLFS": False,
+            }
+            for name, content in self.files.items()
+        ]
+
     def _lfs(self, name: str, content: bytes) -> dict:
         if name not in self.stated_sha256:
             return {}
         digest = self.stated_sha256[name]
         facts = {"size": len(content), "sha256": digest, "oid": digest, "pointerSize": 134}
         return {"lfs": facts}
+
+
+@dataclass
+class Failure:
+    """What goes wrong with one request for a file."""
+
+    status: int | None = None
+    retry_after: str | None = None
+    drop_after: int | None = None
+    """Close the connection after so many bytes of the body."""
+
+    silent_seconds: float = 0.0
+    """Say nothing for so long after the first byte of the body."""
 
 
 class FakeHub:
@@ -59,7 +92,23 @@ class FakeHub:
         self.status: int | None = None
         """Answer everything with this instead."""
 
+        self.failures: list[Failure] = []
+        """Used up one by one by the requests for files."""
+
+        self.by_file: dict[str, Failure] = {}
+        """What goes wrong with every request for a file."""
+
+        self.ignores_ranges = False
+        self.pauses: list[float] = []
+        """Seconds for which the client would have waited before asking again."""
+
         self.requests: list[str] = []
+        self.ranges: list[str] = []
+        """Byte ranges asked for, as the client wrote them."""
+
+        self.tokens: set[str] = set()
+        """Authorization headers and cookies that came along."""
+
         self.endpoint = ""
 
     def add(self, kind: str, name: str, files: dict[str, bytes], **facts) -> FakeRepo:
@@ -67,6 +116,7 @@ class FakeHub:
         return self.repos[kind, name]
 
     def downloaded(self) -> list[str]:
+        """Names of the files whose content was asked for on the Hugging Face way."""
         return [path.rpartition("/")[2] for verb, path in map(str.split, self.requests)
                 if verb == "GET" and "/resolve/" in path]  # fmt: skip
 
@@ -90,18 +140,36 @@ class _Handler(BaseHTTPRequestHandler):
     def _answer(self) -> None:
         path = unquote(urlsplit(self.path).path)
         self.hub.requests.append(f"{self.command} {path}")
+        for name in ("Authorization", "Cookie"):
+            if self.headers[name]:
+                self.hub.tokens.add(self.headers[name])
         if self.hub.status is not None:
             self._send(self.hub.status, b"{}")
-        elif match := _SEARCH.fullmatch(path):
-            self._search(match["kind"])
-        elif match := _TREE.fullmatch(path):
-            self._with_repo(match, lambda repo: self._send_json(repo.entries()))
-        elif match := _INFO.fullmatch(path):
-            self._with_repo(match, lambda repo: self._info(match["id"], repo))
-        elif match := _FILE.fullmatch(path):
-            self._with_repo(match, lambda repo: self._file(match["file"], repo))
-        else:
-            self._send(404, b"{}")
+            return
+        for pattern, method in self._ROUTES:
+            if match := pattern.fullmatch(path):
+                method(self, match)
+                return
+        self._send(404, b"{}")
+
+    def _tree(self, match: re.Match) -> None:
+        self._with_repo(match, lambda repo: self._send_json(repo.entries()))
+
+    def _scope_list(self, match: re.Match) -> None:
+        """As ModelScope answers, whose listings state a checksum for every file."""
+        query = parse_qs(urlsplit(self.path).query)
+        repo = self.hub.repos.get((match["kind"], match["id"]))
+        if repo is None or query["Revision"][0] not in ("master", repo.commit):
+            self._send(404, b'{"Code": 10010205001, "Success": false, "Data": null}')
+            return
+        page, size = int(query.get("PageNumber", ["1"])[0]), int(query.get("PageSize", ["9999"])[0])
+        listed = repo.scope_entries()[(page - 1) * size : page * size]
+        data = {"Files": listed, "LatestCommitter": {"Id": "", "ShortId": repo.commit[:8]}}
+        self._send_json({"Code": 200, "Success": True, "Message": "success", "Data": data})
+
+    def _scope_file(self, match: re.Match) -> None:
+        name = parse_qs(urlsplit(self.path).query)["FilePath"][0]
+        self._body(self.hub.repos[match["kind"], match["id"]], name)
 
     def _with_repo(self, match: re.Match, then) -> None:
         repo = self.hub.repos.get((match["kind"] or "model", match["id"]))
@@ -113,35 +181,91 @@ class _Handler(BaseHTTPRequestHandler):
         else:
             then(repo)
 
-    def _search(self, kind: str) -> None:
+    def _search(self, match: re.Match) -> None:
+        kind = match["kind"]
         term = parse_qs(urlsplit(self.path).query).get("search", [""])[0]
         found = [name for held, name in self.hub.repos if held == kind and term in name]
         self._send_json([{"id": name, "_id": name} for name in found])
 
-    def _info(self, name: str, repo: FakeRepo) -> None:
-        self._send_json(
-            {"id": name, "_id": name, "sha": repo.commit, "siblings": repo.entries(), "tags": []}
+    def _info(self, match: re.Match) -> None:
+        name = match["id"]
+        self._with_repo(
+            match,
+            lambda repo: self._send_json(
+                {
+                    "id": name,
+                    "_id": name,
+                    "sha": repo.commit,
+                    "siblings": repo.entries(),
+                    "tags": [],
+                }
+            ),
         )
 
-    def _file(self, name: str, repo: FakeRepo) -> None:
+    def _file(self, match: re.Match) -> None:
+        self._with_repo(match, lambda repo: self._body(repo, match["file"]))
+
+    def _body(self, repo: FakeRepo, name: str) -> None:
         if repo.refuse_files is not None:
             status, code = repo.refuse_files
             self._send(status, b"{}", {"X-Error-Code": code})
             return
-        content = repo.files[name]
-        etag = hashlib.sha1(content).hexdigest()
-        self._send(200, content, {"ETag": f'"{etag}"', "X-Repo-Commit": repo.commit})
+        failure = self.hub.by_file.get(name)
+        if failure is None:
+            failure = self.hub.failures.pop(0) if self.hub.failures else Failure()
+        if failure.status is not None:
+            wait = {"Retry-After": failure.retry_after} if failure.retry_after else {}
+            self._send(failure.status, b"{}", wait)
+            return
+        content = repo.sent.get(name, repo.files[name])
+        headers = {"ETag": f'"{hashlib.sha1(content).hexdigest()}"', "X-Repo-Commit": repo.commit}
+        asked = re.fullmatch(r"bytes=(\d+)-", self.headers["Range"] or "")
+        if asked is None or self.hub.ignores_ranges:
+            self._send(200, content, headers, failure)
+            return
+        self.hub.ranges.append(asked.string)
+        start, size = int(asked[1]), len(content)
+        if start >= size:
+            self._send(416, b"", {"Content-Range": f"bytes */{size}"})
+            return
+        headers["Content-Range"] = f"bytes {start}-{size - 1}/{size}"
+        self._send(206, content[start:], headers, failure)
 
     def _send_json(self, value) -> None:
         self._send(200, json.dumps(value).encode(), {"Content-Type": "application/json"})
 
-    def _send(self, status: int, body: bytes, headers: dict[str, str] | None = None) -> None:
+    def _send(
+        self,
+        status: int,
+        body: bytes,
+        headers: dict[str, str] | None = None,
+        failure: Failure | None = None,
+    ) -> None:
         self.send_response(status)
         for name, value in {**(headers or {}), "Content-Length": str(len(body))}.items():
             self.send_header(name, value)
         self.end_headers()
-        if self.command == "GET":
+        if self.command != "GET":
+            return
+        if failure is not None and failure.silent_seconds:
+            self.wfile.write(body[:1])
+            self.wfile.flush()
+            time.sleep(failure.silent_seconds)
+            self.close_connection = True
+        elif failure is not None and failure.drop_after is not None:
+            self.wfile.write(body[: failure.drop_after])
+            self.close_connection = True
+        else:
             self.wfile.write(body)
+
+    _ROUTES = (
+        (_SEARCH, _search),
+        (_TREE, _tree),
+        (_INFO, _info),
+        (_SCOPE_LIST, _scope_list),
+        (_SCOPE_FILE, _scope_file),
+        (_FILE, _file),
+    )
 
 
 @contextmanager
@@ -167,9 +291,13 @@ def hub(monkeypatch):
     import huggingface_hub
     import huggingface_hub.constants
 
+    from bakeoff.base import network
+
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", False)
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     huggingface_hub.close_session()
     with running_hub() as running:
+        # Waiting is noted, not done; a second hub's client would wait in the same place.
+        monkeypatch.setattr(network, "sleep", lambda s, stopped=None: running.pauses.append(s))
         yield running
     huggingface_hub.close_session()

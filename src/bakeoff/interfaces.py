@@ -5,7 +5,7 @@ drives, and gives the same answer for the same input. The runner writes the file
 into the run directory, starts it, watches it, and asks for its events and its result.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import ClassVar, Protocol
@@ -13,6 +13,7 @@ from typing import ClassVar, Protocol
 from bakeoff.schema.events import Event
 from bakeoff.schema.plan import Dialect, EvalPlan, Launch, Problem, TrainPlan, World
 from bakeoff.schema.results import EvalResult, TrainResult
+from bakeoff.schema.sample import Layout, Sample
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,3 +84,55 @@ class EvalEngine(Protocol):
     def read_events(self, run_dir: Path) -> Iterable[Event]: ...
 
     def read_result(self, run_dir: Path) -> EvalResult: ...
+
+
+class RowFormat(Protocol):
+    """A shape of rows: how a row becomes a conversation, and a conversation a row.
+
+    What is read from a row that ``write`` made is the sample it was made from, to the last
+    character; what has no place in the format is refused, never left out.
+    """
+
+    def columns(self, layout: Layout, present: Collection[str]) -> Mapping[str, str]:
+        """Columns that are read, by their role in `data.columns`.
+
+        Those that every row must have stand there whether or not they are ``present``.
+        """
+        ...
+
+    def fit(self, row: Mapping[str, object], layout: Layout) -> int:
+        """How sure it is that such rows are of this format; 0: they are not.
+
+        Of several formats the surest is taken. A value may be None where only the columns' names
+        are known yet.
+        """
+        ...
+
+    def read(self, row: Mapping[str, object], layout: Layout, *, where: str) -> Sample:
+        """The conversation that a row holds.
+
+        Raises:
+            UserError: with ``where`` (file and row), the key, what was expected and what came.
+        """
+        ...
+
+    def unheld(self, sample: Sample) -> str | None:
+        """What of a sample has no place in this format, in words; None: all has."""
+        ...
+
+    def write(
+        self, sample: Sample, layout: Layout, *, with_optional: Collection[str]
+    ) -> dict[str, object]:
+        """The row for a sample, leaving out what ``unheld`` names.
+
+        Args:
+            sample: What to write.
+            layout: Names of columns and tags.
+            with_optional: Roles of optional columns that every row is to have, for the sake of
+                readers that want each row to have the same columns.
+        """
+        ...
+
+    def optional(self, sample: Sample) -> Collection[str]:
+        """Roles of the optional columns without which this sample cannot be written."""
+        ...

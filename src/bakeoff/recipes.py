@@ -12,7 +12,15 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError
 
 from bakeoff.base.errors import UserError
 
-_SOURCE_KEYS = {("model",), ("model", "source"), ("data",), ("data", "source")}
+_SOURCE_KEYS = {
+    ("model",),
+    ("model", "source"),
+    ("data",),
+    ("data", "source"),
+    ("places", "runs"),
+    ("places", "cache"),
+    ("places", "temporary"),
+}
 _SPLIT_KEYS = {("data", "train"), ("data", "validation"), ("data", "test")}
 """Keys whose values may name files; made absolute here, where the file that says so is known.
 
@@ -57,6 +65,14 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> RecipeTree:
     """
     values, positions, text = _load_file(path, chain=())
     tree = RecipeTree(values, path, text, tuple(overrides), positions)
+    for override in overrides:
+        _apply_override(tree, override)
+    return tree
+
+
+def make_recipe(values: dict[str, Any], overrides: Sequence[str] = ()) -> RecipeTree:
+    """A recipe that stands in no file: ``values``, then the overrides as in :func:`load_recipe`."""
+    tree = RecipeTree(values, Path("--set"), "", tuple(overrides))
     for override in overrides:
         _apply_override(tree, override)
     return tree

@@ -3,6 +3,7 @@
 from pathlib import Path, PureWindowsPath
 
 import pytest
+from ruamel.yaml import YAML
 
 from bakeoff.evals.task_file import render_task_file, stop_strings
 from bakeoff.schema.recipe import PromptSpec
@@ -21,7 +22,7 @@ training_split: train
 fewshot_split: train
 test_split: test
 num_fewshot: 5
-doc_to_text: "Question: {{prompt}}\nAnswer:"
+doc_to_text: "{{context | default('', true)}}Question: {{prompt}}\nAnswer:"
 doc_to_target: response
 target_delimiter: ' '
 generation_kwargs:
@@ -89,3 +90,16 @@ def test_a_folder_on_windows_is_named_with_slashes():
 )
 def test_an_answer_ends_where_the_next_question_would_begin(text, expected):
     assert stop_strings(PromptSpec(text=text)) == expected
+
+
+def test_the_harness_shows_a_rows_context_before_its_question():
+    lm_utils = pytest.importorskip("lm_eval.utils")
+    text = render_task_file(
+        data_dir=Path("/d"), prompt=PromptSpec(), num_fewshot=0, max_new_tokens=8
+    )
+    template = YAML(typ="safe").load(text)["doc_to_text"]
+    row = {"context": "Be brief.\n\nQuestion: a\nAnswer: A\n\n", "prompt": "b"}
+    asked = lm_utils.apply_template(template, row)
+    assert asked == "Be brief.\n\nQuestion: a\nAnswer: A\n\nQuestion: b\nAnswer:"
+    for without in ({"prompt": "b"}, {"prompt": "b", "context": ""}):
+        assert lm_utils.apply_template(template, without) == "Question: b\nAnswer:"

@@ -26,8 +26,10 @@ def test_only_what_is_needed_is_downloaded_and_the_commit_is_recorded(fetch, hub
     reports = []
     access = HubAccess(endpoint=hub.endpoint)
     folder, manifest = fetch(NAME, access=access, progress=lambda *report: reports.append(report))
-    assert sorted(hub.downloaded()) == sorted(GOOD_FILES)
-    assert sorted(path.name for path in folder.iterdir()) == sorted([*GOOD_FILES, MANIFEST])
+    assert sorted(hub.downloaded()) == sorted([*GOOD_FILES, "README.md"])
+    on_disk = sorted(path.name for path in folder.iterdir())
+    assert on_disk == sorted([*GOOD_FILES, MANIFEST, "README.md"])
+    assert manifest.fetched_from == hub.endpoint
     assert (folder / "model.safetensors").read_bytes() == GOOD_FILES["model.safetensors"]
     assert manifest.revision == repo.commit
     assert manifest.num_bytes == sum(len(content) for content in GOOD_FILES.values())
@@ -66,7 +68,7 @@ def test_processes_that_want_the_same_model_download_it_once(fetch, hub, repo):
         thread.join()
     assert len(results) == 3
     assert results[0] == results[1] == results[2]
-    assert sorted(hub.downloaded()) == sorted(GOOD_FILES)
+    assert sorted(hub.downloaded()) == sorted([*GOOD_FILES, "README.md"])
 
 
 def test_a_download_that_broke_off_goes_on_with_what_is_missing(fetch, hub, repo, tmp_path):
@@ -74,14 +76,15 @@ def test_a_download_that_broke_off_goes_on_with_what_is_missing(fetch, hub, repo
     del repo.files["model.safetensors"]
     with pytest.raises(UserError, match=r"only pickled weights"):
         fetch(NAME, access=access)
-    repo.files["model.safetensors"] = GOOD_FILES["model.safetensors"]
+    # Large files come last, when the small ones are there.
+    weights = repo.files["model.safetensors"] = safetensors(size=2_000_000)
     repo.stated_sha256 = {"model.safetensors": 64 * "0"}
     with pytest.raises(UserError, match="other content than the hub states") as raised:
         fetch(NAME, access=access)
     assert "another mirror" in raised.value.hint
     assert models.locate(ModelSpec(source=NAME), base_dir=tmp_path, cache_dir=tmp_path) is None
     hub.requests.clear()
-    right = hashlib.sha256(GOOD_FILES["model.safetensors"]).hexdigest()
+    right = hashlib.sha256(weights).hexdigest()
     repo.stated_sha256 = {"model.safetensors": right}
     fetch(NAME, access=access)
     assert hub.downloaded() == ["model.safetensors"]

@@ -151,6 +151,21 @@ def capture(argv: Sequence[str], *, cwd: Path, timeout_seconds: float = 10.0) ->
     return done.stdout.strip() if done.returncode == 0 else None
 
 
+def run_shell(command: str) -> tuple[int, str]:
+    """A line that a person wrote for their own shell: its exit code and the end of what it said."""
+    done = subprocess.run(
+        command,
+        shell=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        errors="replace",
+        check=False,
+    )
+    return done.returncode, "\n".join(done.stdout.strip().splitlines()[-5:])
+
+
 def log_tail(path: Path, *, num_lines: int = 20) -> str:
     """The end of a log, carriage returns of progress bars folded."""
     try:

@@ -12,7 +12,8 @@ SourceKind = Literal["builtin", "local", "hub"]
 BUILTIN_PREFIX = "builtin:"
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
 _FILE_SUFFIXES = frozenset(
-    {".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt", ".gz", ".zip"}
+    {".json", ".jsonl", ".csv", ".tsv", ".parquet", ".arrow", ".txt"}
+    | {".gz", ".bz2", ".xz", ".zst", ".zip"}
     | {".safetensors", ".bin", ".pt", ".gguf"}
 )
 

@@ -8,7 +8,15 @@ import typer
 
 from bakeoff import __version__
 from bakeoff.base.errors import RunError, UserError
-from bakeoff.cli import recipe_commands, result_commands, study_commands
+from bakeoff.cli import (
+    convert_command,
+    data_commands,
+    doctor_commands,
+    model_commands,
+    recipe_commands,
+    result_commands,
+    study_commands,
+)
 
 EXIT_FAILED_RUN = 1
 EXIT_MISTAKE = 2
@@ -48,10 +56,19 @@ app.command("run")(study_commands.run)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
 app.command("report")(result_commands.report)
+app.command("doctor")(doctor_commands.doctor)
+
+data_commands.commands.command("convert")(convert_command.convert)
+app.add_typer(data_commands.commands, name="data")
 
 _recipe = typer.Typer(no_args_is_help=True, help="About recipes themselves.")
 _recipe.command("schema")(recipe_commands.schema)
 app.add_typer(_recipe, name="recipe")
+
+_model = typer.Typer(no_args_is_help=True, help="Fetch and describe models.")
+_model.command("fetch")(model_commands.fetch)
+_model.command("info")(model_commands.info)
+app.add_typer(_model, name="model")
 
 
 def main() -> None:

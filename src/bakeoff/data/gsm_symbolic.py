@@ -18,7 +18,7 @@ from bakeoff.base.hashing import digest_json, digest_text
 from bakeoff.data.gsm_symbolic_items import KEEPERS, Item, item_of
 from bakeoff.data.overlap import question_key
 from bakeoff.data.reasoning_gym_loader import load_generator
-from bakeoff.data.sources import NumberedRows, RowsFile, Splits, Surroundings
+from bakeoff.data.sources import NoSuchSplitError, NumberedRows, RowsFile, Splits, Surroundings
 from bakeoff.schema.recipe import Columns, DataSpec
 
 _DISTRIBUTION = "reasoning-gym"
@@ -72,6 +72,19 @@ class GsmSymbolicSource:
             del items[:size]
         validation = files["validation"] if spec.num_validation else None
         return Splits(files["train"], validation, files["test"], version)
+
+    def open_split(
+        self, spec: DataSpec, split: str, surroundings: Surroundings
+    ) -> tuple[RowsFile, ...]:
+        splits = self.open(spec, surroundings)
+        found = {"train": splits.train, "validation": splits.validation, "test": splits.test}
+        files = found.get(split)
+        if files is None:
+            names = ", ".join(f"`{name}`" for name, each in found.items() if each)
+            raise NoSuchSplitError(
+                f"`{spec.source}` has no split `{split}`", hint=f"it has {names}"
+            )
+        return files
 
 
 SOURCE = GsmSymbolicSource()

@@ -7,6 +7,7 @@ from typing import Any
 from bakeoff.base.errors import UserError
 from bakeoff.base.hashing import digest_json
 from bakeoff.base.hub import Repo, download_files, folder_name, list_repo
+from bakeoff.data.formats.reading import layout_of
 from bakeoff.data.sources import RowsFile, Splits, Surroundings
 from bakeoff.data.split_files import data_suffix, files_of_split, rows_file
 from bakeoff.schema.recipe import DataSpec
@@ -24,6 +25,19 @@ class HubSource:
         )
 
     def open(self, spec: DataSpec, surroundings: Surroundings) -> Splits:
+        wanted = {"train": spec.train, "validation": spec.validation, "test": spec.test}
+        names = {key: name for key, name in wanted.items() if name is not None}
+        repo, files = self._open(spec, names, surroundings)
+        return Splits(files["train"], files.get("validation"), files["test"], repo.commit)
+
+    def open_split(
+        self, spec: DataSpec, split: str, surroundings: Surroundings
+    ) -> tuple[RowsFile, ...]:
+        return self._open(spec, {"split": split}, surroundings)[1]["split"]
+
+    def _open(
+        self, spec: DataSpec, splits: dict[str, str], surroundings: Surroundings
+    ) -> tuple[Repo, dict[str, tuple[RowsFile, ...]]]:
         repo = list_repo(
             spec.source,
             kind="dataset",
@@ -35,26 +49,20 @@ class HubSource:
             surroundings.cache_dir / "datasets" / f"{folder_name(spec.source)}-{repo.commit[:12]}"
         )
         declared = _declared_files(repo, folder, spec.subset, surroundings)
-        splits = {
+        found = {
             key: _names_of_split(repo, name, key, spec.subset, declared)
-            for key, name in _wanted_splits(spec).items()
+            for key, name in splits.items()
         }
-        names = sorted({name for names in splits.values() for name in names})
+        names = sorted({name for names in found.values() for name in names})
         _download(repo, names, folder, surroundings)
-        files = {key: _rows_files(found, folder, spec) for key, found in splits.items()}
-        return Splits(files["train"], files.get("validation"), files["test"], repo.commit)
+        layout = surroundings.layout or layout_of(spec)
+        return repo, {
+            key: tuple(rows_file(folder / name, layout) for name in names)
+            for key, names in found.items()
+        }
 
 
 SOURCE = HubSource()
-
-
-def _wanted_splits(spec: DataSpec) -> dict[str, str]:
-    wanted = {"train": spec.train, "validation": spec.validation, "test": spec.test}
-    return {key: name for key, name in wanted.items() if name is not None}
-
-
-def _rows_files(names: list[str], folder: Path, spec: DataSpec) -> tuple[RowsFile, ...]:
-    return tuple(rows_file(folder / name, spec.columns) for name in names)
 
 
 def _download(repo: Repo, names: list[str], folder: Path, surroundings: Surroundings) -> None:
@@ -72,7 +80,7 @@ def _names_of_split(
         return files_of_split(repo.files, split, subset)
     except UserError as error:
         known = f"; its card declares {', '.join(f'`{name}`' for name in declared)}"
-        raise UserError(
+        raise type(error)(
             f"`data.{key}` of the dataset {repo.name}: {error}{known if declared else ''}",
             hint=error.hint,
         ) from error

@@ -34,6 +34,7 @@ def _cause(text: str, position: int, message: str) -> tuple[str, str]:
     before = text[:position].rstrip()
     return (
         _wrong_kind_of_file(text)
+        or _wrong_mark(rest)
         or _wrong_quotes(rest)
         or _wrong_word(rest)
         or _wrong_comma(before, rest)
@@ -46,6 +47,16 @@ def _cause(text: str, position: int, message: str) -> tuple[str, str]:
 def _wrong_kind_of_file(text: str) -> tuple[str, str] | None:
     if text.lstrip().startswith("<"):
         return "it looks like a web page", "download the file itself, not the page that shows it"
+    return None
+
+
+def _wrong_mark(rest: str) -> tuple[str, str] | None:
+    # At the start of a file the mark is taken off; elsewhere two files were put together.
+    if rest.startswith("\ufeff"):
+        return (
+            "a byte-order mark (BOM) inside the file",
+            "files with a BOM were put together: save each as UTF-8 without BOM first",
+        )
     return None
 
 
@@ -97,6 +108,12 @@ def _wrong_end(rest: str, message: str) -> tuple[str, str] | None:
             return (
                 "a comma after the row",
                 "with one object a line there are no commas between the lines",
+            )
+        if rest.startswith(":"):
+            return (
+                "a part of an object",
+                "one object spans several lines: write each object on one line, or all of them as "
+                "one array in [ ]",
             )
         return "more follows after the end of the row", "put each JSON object on a line of its own"
     if not rest.strip() or "Unterminated string" in message:

@@ -1,13 +1,16 @@
 """Rows of a JSON file: one object a line, or one array of objects; the content tells which."""
 
+import contextlib
 import json
 import re
 from collections.abc import Iterator
 from itertools import chain, count
 from pathlib import Path
 
+from bakeoff.base.errors import UserError
 from bakeoff.data.json_causes import json_error
-from bakeoff.data.text import numbered_lines
+from bakeoff.data.sources import ChooseColumns
+from bakeoff.data.text import numbered_byte_lines, numbered_lines
 
 
 class _NotANumberError(ValueError):
@@ -21,7 +24,7 @@ def _refuse_constant(name: str) -> float:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def read_json(path: Path, _columns: tuple[str, ...]) -> Iterator[tuple[int, object]]:
+def read_json(path: Path, _choose: ChooseColumns) -> Iterator[tuple[int, object]]:
     """Rows with their line (one object a line) or their place in the array, both from 1.
 
     Lines are streamed. Of an array the text is held in memory, the rows are read one by one.
@@ -39,29 +42,44 @@ def read_json(path: Path, _columns: tuple[str, ...]) -> Iterator[tuple[int, obje
 
 
 def counts_rows(path: Path) -> bool:
-    """Whether the file is an array, whose rows have no lines of their own to be named by."""
-    for _, line in numbered_lines(path):
-        if line.strip():
-            return line.lstrip().startswith("[")
+    """Whether the file is an array, whose rows have no lines of their own to be named by.
+
+    A file that cannot be read does not fail here: whoever reads its rows tells the place.
+    """
+    with contextlib.suppress(UserError):
+        for _, line in numbered_byte_lines(path):
+            if line.strip():
+                return line.lstrip().startswith(b"[")
     return False
 
 
 def _line_rows(lines: Iterator[tuple[int, str]], path: Path) -> Iterator[tuple[int, object]]:
     for number, line in lines:
         text = line.rstrip()
-        if not text:
-            continue
-        try:
-            value, end = _DECODER.raw_decode(text, _next(text, 0))
-        except json.JSONDecodeError as error:
-            raise json_error(text, error.pos, error.msg, where=f"{path}, line {number}") from error
-        except _NotANumberError as error:
-            position = _find_constant(text, str(error), 0)
-            raise json_error(text, position, str(error), where=f"{path}, line {number}") from error
-        if end < len(text):
-            end = _next(text, end)
-            raise json_error(text, end, "Extra data", where=f"{path}, line {number}")
-        yield number, value
+        if text:
+            yield number, parse_line(text, where=f"{path}, line {number}")
+
+
+def parse_line(text: str, *, where: str) -> object:
+    """The value of one line that is not blank.
+
+    Args:
+        text: The line without white space at its end.
+        where: File and line, for the message.
+
+    Raises:
+        UserError: The line is not one JSON value; says at which column, and why.
+    """
+    try:
+        value, end = _DECODER.raw_decode(text, _next(text, 0))
+    except json.JSONDecodeError as error:
+        raise json_error(text, error.pos, error.msg, where=where) from error
+    except _NotANumberError as error:
+        position = _find_constant(text, str(error), 0)
+        raise json_error(text, position, str(error), where=where) from error
+    if end < len(text):
+        raise json_error(text, _next(text, end), "Extra data", where=where)
+    return value
 
 
 def _array_rows(text: str, path: Path) -> Iterator[tuple[int, object]]:

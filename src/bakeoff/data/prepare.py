@@ -10,6 +10,7 @@ from bakeoff.base.files import folder_when_whole, write_json_atomic, write_jsonl
 from bakeoff.base.hashing import digest_files, digest_json
 from bakeoff.base.hub import HubAccess, Report
 from bakeoff.data.draw import Draw, draw_rows
+from bakeoff.data.formats.reading import layout_of
 from bakeoff.data.overlap import Overlap, find_overlap, overlap_error, question_key
 from bakeoff.data.prompt import PromptRenderer
 from bakeoff.data.sources import RowsFile, Splits, Surroundings, source_of
@@ -17,7 +18,7 @@ from bakeoff.data.spool import Spool
 from bakeoff.schema.recipe import DataSpec, PromptSpec
 from bakeoff.schema.results import DataManifest
 
-_LAYOUT_VERSION = 1
+_LAYOUT_VERSION = 2
 """Raised whenever the same files would be prepared to other rows."""
 
 _ROWS_PER_REPORT = 5_000
@@ -80,10 +81,14 @@ def prepare(  # noqa: PLR0913 - two documents, three places, and how to reach an
             if overlap.num_rows and not spec.allow_overlap:
                 raise overlap_error(overlap, len(test))
             draws = draw_rows(
-                spec, train=spools["train"], validation=spools.get("validation"), test=test
+                _limited(spec, splits.num_train),
+                train=spools["train"],
+                validation=spools.get("validation"),
+                test=test,
             )
             for split, draw in draws.items():
                 report(0, 0, f"writing {split}.jsonl")
+                _require_questions(split, draw)
                 write_jsonl(folder / f"{split}.jsonl", _rendered(draw, renderer))
         manifest = _manifest(spec, splits.revision, draws, overlap, renderer, folder)
         write_json_atomic(folder / "manifest.json", manifest.model_dump(mode="json"))
@@ -92,6 +97,12 @@ def prepare(  # noqa: PLR0913 - two documents, three places, and how to reach an
 
 def _say_nothing(done: int, total: int, text: str) -> None:
     """Nobody wants to know."""
+
+
+def _limited(spec: DataSpec, num_train: int | None) -> DataSpec:
+    """The recipe's number of training rows, or the source's own where that is smaller."""
+    sizes = [size for size in (spec.num_train, num_train) if size is not None]
+    return spec.model_copy(update={"num_train": min(sizes)}) if sizes else spec
 
 
 def _named_files(splits: Splits) -> dict[str, tuple[RowsFile, ...]]:
@@ -108,7 +119,7 @@ def _filled_spool(
             report(num_rows, 0, f"checking {label}")
 
     with Spool(split, folder / f".{split}.spool") as spool:
-        spool.fill(files, spec.columns, key=question_key, on_row=on_row)
+        spool.fill(files, layout_of(spec), key=question_key, on_row=on_row)
         if not len(spool):
             names = ", ".join(file.label for file in files)
             raise UserError(
@@ -123,9 +134,28 @@ def _rendered(draw: Draw, renderer: PromptRenderer) -> Iterator[dict[str, Any]]:
         row = draw.spool.row(index)
         try:
             segments = renderer.segments(row)
+            context = renderer.context(row)
         except UserError as error:
             raise UserError(f"{draw.spool.place(index)}: {error}", hint=error.hint) from error
-        yield {"id": draw.spool.row_id(index), **row._asdict(), "segments": segments}
+        yield {
+            "id": draw.spool.row_id(index),
+            "context": context,
+            "prompt": row.prompt,
+            "response": row.response,
+            "messages": [message._asdict() for message in row.conversation],
+            "segments": segments,
+        }
+
+
+def _require_questions(split: str, draw: Draw) -> None:
+    if split != "test":
+        return
+    for index in draw.indices:
+        if not draw.spool.row(index).prompt:
+            raise UserError(
+                f"{draw.spool.place(index)}: plain text has no question, so it cannot be scored",
+                hint="name questions with answers for `data.test`; plain text can be trained on",
+            )
 
 
 def _manifest(

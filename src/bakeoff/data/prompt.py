@@ -1,11 +1,16 @@
 """A question becomes the text that a model sees, byte for byte as the harness asks it."""
 
+import itertools
 import re
+from collections.abc import Iterable, Iterator
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hashing import digest_json
 from bakeoff.data.rows import Row
 from bakeoff.schema.recipe import PromptSpec
+
+TURN_SEPARATOR = "\n\n"
+"""Between turns, and after a system message; the harness's own between worked examples."""
 
 
 class PromptRenderer:
@@ -65,11 +70,45 @@ class PromptRenderer:
         return text
 
     def segments(self, row: Row) -> list[dict[str, str | bool]]:
-        """The row as training text: what is read, then what is learned."""
-        return [
-            {"text": self.render(row.prompt), "loss": False},
-            {"text": self._spec.separator + row.response, "loss": True},
-        ]
+        """The row as training text: what is read, then what is learned.
+
+        Of several turns each question is rendered with the template and followed by the separator
+        and its answer; two turns, and a system message and the first of them, are parted by an
+        empty line, as the harness parts worked examples. An answer whose ``loss`` is false is read,
+        not learned. Plain text stands as it is.
+        """
+        if not row.prompt:
+            return [{"text": row.response, "loss": True}]
+        return _joined(self._parts(row))
+
+    def context(self, row: Row) -> str:
+        """What stands before the last question: the system message and the earlier turns."""
+        before = "".join(text for text, _ in list(self._parts(row))[:-2])
+        return before and before + TURN_SEPARATOR
+
+    def _parts(self, row: Row) -> Iterator[tuple[str, bool]]:
+        parting = ""
+        for turn in row.conversation:
+            if turn.role == "system":
+                # An empty one says nothing to a model that is asked in plain text.
+                if turn.content:
+                    yield turn.content, False
+                    parting = TURN_SEPARATOR
+            elif turn.role == "user":
+                yield parting + self.render(turn.content), False
+                parting = TURN_SEPARATOR
+            else:
+                yield self._spec.separator + turn.content, turn.loss
+
+
+def _joined(parts: Iterable[tuple[str, bool]]) -> list[dict[str, str | bool]]:
+    """Neighbours that are only read become one segment: they are cut into tokens as when asked."""
+    segments: list[dict[str, str | bool]] = []
+    for is_learned, group in itertools.groupby(parts, key=lambda part: part[1]):
+        texts = [text for text, _ in group]
+        joined = texts if is_learned else ["".join(texts)]
+        segments += [{"text": text, "loss": is_learned} for text in joined]
+    return segments
 
 
 def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:

@@ -4,11 +4,12 @@ import difflib
 import json
 import math
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bakeoff.base.errors import UserError
 from bakeoff.schema.recipe import Columns
+from bakeoff.schema.sample import Message, Sample
 
 # Names under which others publish the same two columns, likeliest first.
 _USUAL_NAMES = {
@@ -31,7 +32,46 @@ class Row(NamedTuple):
     """A question and its answer, as the dataset has them."""
 
     prompt: str
+    """The last question; empty for plain text."""
+
     response: str
+    messages: tuple[Message, ...] = ()
+    """All turns in order, where there is more to the row than one question and its answer."""
+
+    @property
+    def conversation(self) -> tuple[Message, ...]:
+        """All turns in order, whatever the row."""
+        if not self.prompt:
+            return (Message("assistant", self.response, True),)  # noqa: FBT003
+        return self.messages or (
+            Message("user", self.prompt, False),  # noqa: FBT003 - it is a tuple's field
+            Message("assistant", self.response, True),  # noqa: FBT003
+        )
+
+    @property
+    def asked(self) -> str:
+        """What makes two rows the same question: all that is asked, or else the plain text."""
+        if not self.messages:
+            return self.prompt
+        asked = [turn.content for turn in self.messages if turn.role in ("user", "tool")]
+        return "\n".join(asked) or self.response
+
+
+def row_of(sample: Sample, *, where: str) -> Row:
+    """A conversation as a row that can be trained on.
+
+    Raises:
+        UserError: It needs tools, which no prompt of ours has a place for.
+    """
+    turns = sample.turns
+    if sample.tools or any(turn.role in ("tool", "tool_call") for turn in turns):
+        raise UserError(
+            f"{where}: the row calls tools, which the built-in prompts have no place for",
+            hint="take such rows out; `bakeoff data convert` brings them into other formats",
+        )
+    prompt = "" if sample.is_text else turns[-2].content
+    plain = len(sample.messages) == 2 and turns[-1].loss
+    return Row(prompt, turns[-1].content, () if plain else sample.messages)
 
 
 def check_row(value: object, columns: Columns, *, where: str) -> Row:
@@ -49,14 +89,19 @@ def check_row(value: object, columns: Columns, *, where: str) -> Row:
         UserError: What was expected there and what came.
     """
     if not isinstance(value, dict):
-        raise UserError(
-            f"{where}: expected an object with the columns `{columns.prompt}` and "
-            f"`{columns.response}`, got {_described(value)}",
-            hint='a row looks like {"question": "1 + 1?", "answer": "2"}',
-        )
+        raise not_an_object(value, columns, where=where)
     return Row(
         _text(value, columns.prompt, "prompt", where=where),
         _text(value, columns.response, "response", where=where),
+    )
+
+
+def not_an_object(value: object, columns: Columns, *, where: str) -> UserError:
+    """The error for a row that has no columns at all."""
+    return UserError(
+        f"{where}: expected an object with the columns `{columns.prompt}` and "
+        f"`{columns.response}`, got {described(value)}",
+        hint='a row looks like {"question": "1 + 1?", "answer": "2"}',
     )
 
 
@@ -65,43 +110,67 @@ def missing_column(column: str, role: str, *, present: Sequence[str], where: str
 
     Args:
         column: Name that the recipe asks for.
-        role: Which of the recipe's `data.columns` it is: `prompt` or `response`.
-        present: Names of the columns that are there.
+        role: Which of the recipe's `data.columns` it is, such as `prompt`.
+        present: Names of the columns that are there; empty where rows differ.
         where: File and row, for the message.
     """
     listed = ", ".join(f"`{name}`" for name in present) or "none at all"
-    better = _likely_column(column, role, present)
+    better = likely_column(column, role, present)
     change = f"`data.columns.{role}: {better}`" if better else f"`data.columns.{role}`"
-    meaning = "question" if role == "prompt" else "answer"
+    meaning = {"prompt": "question", "response": "answer", "messages": "turns"}.get(role, role)
     return UserError(
         f"{where}: there is no column `{column}`; the columns there are {listed}",
         hint=f"set {change} in the recipe to name the column that holds the {meaning}",
     )
 
 
-def _likely_column(column: str, role: str, present: Sequence[str]) -> str | None:
+def likely_column(column: str, role: str, present: Sequence[str]) -> str | None:
     by_lower = {name.lower(): name for name in present}
     close = difflib.get_close_matches(column.lower(), by_lower, n=1, cutoff=0.75)
-    usual = [name for name in _USUAL_NAMES[role] if name in by_lower]
+    usual = [name for name in _USUAL_NAMES.get(role, ()) if name in by_lower]
     return next((by_lower[name] for name in (*close, *usual)), None)
 
 
 def _text(row: dict[str, object], column: str, role: str, *, where: str) -> str:
     if column not in row:
         raise missing_column(column, role, present=[str(name) for name in row], where=where)
+    if role == "response":
+        return answer_text(row, column, where=where)
+    return checked_text(row[column], column, where=where)
+
+
+def answer_text(row: Mapping[str, object], column: str, *, where: str) -> str:
+    """The text of an answer, which may stand there as a number.
+
+    Raises:
+        UserError: It is neither, or blank.
+    """
     value = row[column]
-    if role == "response" and _is_number(value):
-        value = json.dumps(value)
+    return checked_text(json.dumps(value) if _is_number(value) else value, column, where=where)
+
+
+def checked_text(value: object, key: str, *, where: str, may_be_blank: bool = False) -> str:
+    """``value`` if it is text that can be written as UTF-8.
+
+    Args:
+        value: What stands in the row.
+        key: Where in the row, for messages: `answer`, or `messages[2].content`.
+        where: File and row, for messages.
+        may_be_blank: Whether white space alone is a text.
+
+    Raises:
+        UserError: What was expected there and what came.
+    """
     if not isinstance(value, str):
         raise UserError(
-            f"{where}: `{column}` must be text, got {_described(value)}",
+            f"{where}: `{key}` must be text, got {described(value)}",
             hint="correct the row or take it out",
         )
-    if not value.strip():
-        raise UserError(f"{where}: `{column}` is empty", hint="fill it in or take the row out")
+    if not may_be_blank and not value.strip():
+        raise UserError(f"{where}: `{key}` is empty", hint="fill it in or take the row out")
     if _HALF_A_CHARACTER.search(value):
         raise UserError(
-            f"{where}: `{column}` holds half a character (a lone surrogate such as \\ud83d)",
+            f"{where}: `{key}` holds half a character (a lone surrogate such as \\ud83d)",
             hint="an emoji was cut in two when the file was written: correct the row",
         )
     return value
@@ -111,7 +180,8 @@ def _is_number(value: object) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _described(value: object) -> str:
+def described(value: object) -> str:
+    """What came instead, in words, cut to a line."""
     kind = _TYPE_NAMES.get(type(value), type(value).__name__)
     if value is None or isinstance(value, bool):
         return kind

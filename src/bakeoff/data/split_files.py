@@ -8,37 +8,53 @@ from pathlib import Path, PurePosixPath
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.registry import Registry
-from bakeoff.data.sources import RowsFile
-from bakeoff.schema.recipe import Columns
+from bakeoff.data.formats.reading import choose_columns, make_layout
+from bakeoff.data.sources import ChooseColumns, NoSuchSplitError, RowsFile
+from bakeoff.data.text import PACKINGS
+from bakeoff.schema.recipe import Columns, Tags
+from bakeoff.schema.sample import Layout
 
-ReadRows = Callable[[Path, tuple[str, ...]], Iterator[tuple[int, object]]]
-"""From a path and the names of the two columns to numbered rows."""
+ReadRows = Callable[[Path, ChooseColumns], Iterator[tuple[int, object]]]
+"""From a path, and what says which columns of a table are needed, to numbered rows."""
 
 FILE_TYPES: Registry[ReadRows] = Registry(
     "file type",
     {
+        ".arrow": "bakeoff.data.table_rows:read_arrow",
         ".csv": "bakeoff.data.table_rows:read_csv",
         ".json": "bakeoff.data.json_rows:read_json",
         ".jsonl": "bakeoff.data.json_rows:read_json",
         ".parquet": "bakeoff.data.table_rows:read_parquet",
+        ".txt": "bakeoff.data.text_rows:read_text",
     },
 )
-_PACKABLE = (".csv", ".json", ".jsonl")
-_ENDING = r"(\.[A-Za-z]+){1,2}"
+_PACKABLE = (".csv", ".json", ".jsonl", ".txt")
+_COUNTED_IN_ROWS = (".arrow", ".parquet")
+_ABOUT_DATA = frozenset(
+    {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
+)
+"""Files that libraries write beside the rows."""
+_ENDING = r"\.[A-Za-z]+(\.([A-Za-z]+|bz2))?"
 _SHARD = r"-\d{5}-of-\d{5}(-[0-9a-f]+)?"
 
 
 def data_suffix(name: str) -> str | None:
     """`.jsonl` of `train.jsonl.gz`; None for what is no file of rows."""
     path = PurePosixPath(name)
-    packed = path.suffix.lower() == ".gz"
+    if path.name in _ABOUT_DATA:
+        return None
+    packed = path.suffix.lower() in PACKINGS
     suffix = (PurePosixPath(path.stem) if packed else path).suffix.lower()
     known = _PACKABLE if packed else FILE_TYPES.names()
     return suffix if suffix in known else None
 
 
-def rows_file(path: Path, columns: Columns) -> RowsFile:
+def rows_file(path: Path, layout: Layout | Columns) -> RowsFile:
     """A file of rows, not yet opened.
+
+    Args:
+        path: The file.
+        layout: Where in a row what is found; columns alone mean one question and one answer.
 
     Raises:
         UserError: It is of no kind that can be read.
@@ -47,13 +63,14 @@ def rows_file(path: Path, columns: Columns) -> RowsFile:
     if suffix is None:
         raise UserError(
             f"{path} is no kind of file that rows are read from",
-            hint=f"known are {', '.join(FILE_TYPES.names())}, and .gz of all but .parquet",
+            hint=f"known are {', '.join(FILE_TYPES.names())}, and those of text also packed "
+            f"({', '.join(PACKINGS)})",
         )
-    read = FILE_TYPES.get(suffix)
-    wanted = (columns.prompt, columns.response)
-    return RowsFile(
-        str(path), "row" if suffix == ".parquet" else "line", partial(read, path, wanted)
-    )
+    if isinstance(layout, Columns):
+        layout = make_layout("prompt-response", layout, Tags())
+    read = partial(FILE_TYPES.get(suffix), path, partial(choose_columns, layout))
+    unit = "row" if suffix in _COUNTED_IN_ROWS else "line"
+    return RowsFile(str(path), unit, read, layout)
 
 
 def files_of_split(names: Iterable[str], split: str, subset: str | None) -> list[str]:
@@ -72,7 +89,10 @@ def files_of_split(names: Iterable[str], split: str, subset: str | None) -> list
     """
     data_names = sorted(name for name in names if data_suffix(name))
     has_subset = any(name.startswith(f"{subset}/") for name in data_names)
-    pattern = re.compile(rf"{re.escape(split)}(({_SHARD})?{_ENDING}|/[^/]+)")
+    name = re.escape(split)
+    # `datasets` calls the files of its cache by the dataset's name too: `gsm8k-train.arrow`.
+    cached = rf"[^/]+-{name}({_SHARD})?\.arrow"
+    pattern = re.compile(rf"{name}(({_SHARD})?{_ENDING}|/[^/]+)|{cached}")
     for folder in [f"{subset}/"] if has_subset else ["", "data/", "default/"]:
         found = [
             name
@@ -96,7 +116,7 @@ def _check_one_kind(found: list[str], split: str) -> None:
         )
 
 
-def _no_such_split(split: str, data_names: list[str]) -> UserError:
+def _no_such_split(split: str, data_names: list[str]) -> NoSuchSplitError:
     stems = {
         re.sub(_SHARD, "", PurePosixPath(name).name.split(".")[0]): name for name in data_names
     }
@@ -108,7 +128,7 @@ def _no_such_split(split: str, data_names: list[str]) -> UserError:
         hint = f"did you mean `{close[0]}`?"
     else:
         hint = "name the split as its file is called, or give the file's path"
-    return UserError(
+    return NoSuchSplitError(
         f"no file holds the split `{split}`; the files of rows there are: "
         f"{_listed(data_names) or 'none'}",
         hint=hint,

@@ -6,9 +6,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
-from bakeoff.data.rows import Row, check_row
+from bakeoff.data.formats.reading import RowReader, make_layout
+from bakeoff.data.rows import Row
 from bakeoff.data.sources import RowsFile
-from bakeoff.schema.recipe import Columns
+from bakeoff.schema.recipe import Columns, Tags
+from bakeoff.schema.sample import Layout, Message
 
 
 class Spool:
@@ -47,7 +49,7 @@ class Spool:
     def fill(
         self,
         files: Sequence[RowsFile],
-        columns: Columns,
+        layout: Layout | Columns,
         *,
         key: Callable[[str], int],
         on_row: Callable[[int, str], None],
@@ -57,15 +59,24 @@ class Spool:
         Raises:
             UserError: At the first row that is not as expected.
         """
+        if isinstance(layout, Columns):
+            layout = make_layout("prompt-response", layout, Tags())
         for file in files:
-            self._files.append(file)
+            self.begin_file(file)
+            reader = RowReader(file.layout or layout)
             for number, value in file.read():
-                row = check_row(value, columns, where=f"{file.label}, {file.unit} {number}")
-                self._append(row, number)
-                self.keys.append(key(row.prompt))
+                row = reader.row(value, where=f"{file.label}, {file.unit} {number}")
+                self.append(row, number, key(row.asked))
                 on_row(len(self), file.label)
+            reader.finish(where=file.label)
 
-    def _append(self, row: Row, number: int) -> None:
+    def begin_file(self, file: RowsFile) -> None:
+        """The rows that follow come from ``file``."""
+        self._files.append(file)
+
+    def append(self, row: Row, number: int, key: int) -> None:
+        """Keep a checked row, which stands in the file's line or row ``number``."""
+        self.keys.append(key)
         self._offsets.append(self._file.tell())
         self._numbers.append(number)
         self._file_indices.append(len(self._files) - 1)
@@ -73,7 +84,8 @@ class Spool:
 
     def row(self, index: int) -> Row:
         self._file.seek(self._offsets[index])
-        return Row(*json.loads(self._file.readline()))
+        prompt, response, messages = json.loads(self._file.readline())
+        return Row(prompt, response, tuple(Message(*message) for message in messages))
 
     def place(self, index: int) -> str:
         """Where a person finds the row."""

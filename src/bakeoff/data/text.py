@@ -1,10 +1,14 @@
-"""Lines of a text file, whatever wrote it: gzip, byte-order marks, and other encodings by name."""
+"""Lines of a text file, whatever wrote it: packed, with a byte-order mark, in another encoding."""
 
+import bz2
 import codecs
 import gzip
+import io
+import lzma
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO, Any
 
 from bakeoff.base.errors import UserError
 
@@ -19,18 +23,60 @@ def numbered_lines(path: Path) -> Iterator[tuple[int, str]]:
     Raises:
         UserError: Not UTF-8 (naming line and likely encoding), not whole, or not data at all.
     """
-    opener = gzip.open if path.suffix.lower() == ".gz" else open
+    for number, line in numbered_byte_lines(path):
+        yield number, decoded(line, number, path)
+
+
+def numbered_byte_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Lines as they lie on disk, for a reader that goes on after one that is not UTF-8.
+
+    Raises:
+        UserError: UTF-16, not whole, or not data at all.
+    """
+    packing = path.suffix.lower()
     try:
-        with opener(path, "rb") as file:
+        with PACKINGS.get(packing, _open_plain)(path) as file:
             for number, line in enumerate(file, start=1):
-                if number == 1:
-                    line = _checked_start(line, path)  # noqa: PLW2901 - the mark is not content
-                yield number, _decoded(line, number, path)
-    except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+                yield number, _checked_start(line, path) if number == 1 else line
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
+        # The unpackers raise a bare OSError; one of the system's has a number.
+        if packing not in PACKINGS or (isinstance(error, OSError) and error.errno is not None):
+            raise
         raise UserError(
             f"{path} cannot be unpacked: {error}",
-            hint="the file is damaged or not gzip: get it again, or unpack it by hand",
+            hint=f"the file is damaged or not {packing}: get it again, or unpack it by hand",
         ) from error
+
+
+def _open_plain(path: Path) -> IO[bytes]:
+    return path.open("rb")
+
+
+def _open_gzip(path: Path) -> gzip.GzipFile:
+    return gzip.open(path, "rb")
+
+
+def _open_bz2(path: Path) -> IO[bytes]:
+    return bz2.open(path, "rb")
+
+
+def _open_xz(path: Path) -> IO[bytes]:
+    return lzma.open(path, "rb")
+
+
+def _open_zst(path: Path) -> Any:
+    import pyarrow  # noqa: PLC0415 - slow to import
+
+    return io.BufferedReader(pyarrow.input_stream(str(path), compression="zstd"))
+
+
+PACKINGS: dict[str, Callable[[Path], Any]] = {
+    ".gz": _open_gzip,
+    ".bz2": _open_bz2,
+    ".xz": _open_xz,
+    ".zst": _open_zst,
+}
+"""How a packed file is opened, by its suffix."""
 
 
 def _checked_start(line: bytes, path: Path) -> bytes:
@@ -44,7 +90,12 @@ def _checked_start(line: bytes, path: Path) -> bytes:
     return line.removeprefix(codecs.BOM_UTF8)
 
 
-def _decoded(line: bytes, number: int, path: Path) -> str:
+def decoded(line: bytes, number: int, path: Path) -> str:
+    """The line as text.
+
+    Raises:
+        UserError: Not UTF-8; names the column and, if it can be told, the encoding.
+    """
     try:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:

@@ -20,6 +20,9 @@ TASK_VERSION = 1.0
 """Raise it when a change here can change a score."""
 
 _END_MARKERS = ("</s>", "<|im_end|>")
+_CONTEXT = "{{context | default('', true)}}"
+"""A row's system message and earlier turns, rendered when the rows were prepared; mostly none."""
+
 _HEADER = """\
 # Written by bakeoff: the rows that it prepared, asked as lm-evaluation-harness asks `gsm8k`.
 # By hand: lm_eval --tasks bakeoff_data --include_path FOLDER_OF_THIS_FILE --model hf ...
@@ -48,7 +51,7 @@ def render_task_file(
         "fewshot_split": "train",
         "test_split": "test",
         "num_fewshot": num_fewshot,
-        "doc_to_text": prompt.text,
+        "doc_to_text": _CONTEXT + prompt.text,
         # The bare column name: a template's result that looks like a list would become one.
         "doc_to_target": "response",
         "target_delimiter": prompt.separator,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from bakeoff.base.hashing import digest_json
 from bakeoff.base.hub import HubAccess, Report, folder_name
+from bakeoff.models.files import model_files
 from bakeoff.models.sources import Surroundings, source_of
 from bakeoff.schema.plan import Launch
 from bakeoff.schema.recipe import ModelSpec
@@ -34,6 +35,20 @@ def fingerprint(spec: ModelSpec, *, base_dir: Path, cache_dir: Path | None = Non
 def locate(spec: ModelSpec, *, base_dir: Path, cache_dir: Path) -> Path | None:
     """The model's folder if it is on disk and whole, without bringing it there."""
     return source_of(spec, base_dir).locate(spec, base_dir=base_dir, cache_dir=cache_dir)
+
+
+def num_bytes(spec: ModelSpec, *, base_dir: Path, cache_dir: Path, hub: HubAccess) -> int | None:
+    """Size of the model's files, on disk or still to be fetched; None when it cannot be told."""
+    source = source_of(spec, base_dir)
+    folder = source.locate(spec, base_dir=base_dir, cache_dir=cache_dir)
+    if folder is None:
+        return source.num_bytes_to_fetch(spec, cache_dir=cache_dir, hub=hub)
+    if not folder.is_dir():
+        return None
+    names = model_files(
+        (path.name for path in folder.iterdir()), trust_remote_code=spec.trust_remote_code
+    )
+    return sum((folder / name).stat().st_size for name in names)
 
 
 def fetch(

@@ -12,6 +12,8 @@ from bakeoff.base.hashing import digest_file, digest_json, digest_text
 from bakeoff.schema.results import ModelManifest
 
 MANIFEST = "manifest.json"
+CARDS = ("README.md", "LICENSE", "LICENSE.txt")
+"""Kept beside a fetched model, for its licence; no part of what identifies it."""
 
 _INDEX = "model.safetensors.index.json"
 _WEIGHTS = re.compile(r"(pytorch_)?(adapter_)?model(-\d+-of-\d+)?\.safetensors")
@@ -185,11 +187,17 @@ def _digest(path: Path, memory_dir: Path | None) -> str:
 
 
 def manifest_of(
-    folder: Path, file_digests: dict[str, str], *, source: str, revision: str | None
+    folder: Path,
+    file_digests: dict[str, str],
+    *,
+    source: str,
+    revision: str | None,
+    fetched_from: str | None = None,
 ) -> ModelManifest:
     return ModelManifest(
         source=source,
         revision=revision,
+        fetched_from=fetched_from,
         digest=digest_json(file_digests),
         num_bytes=sum((folder / name).stat().st_size for name in file_digests),
     )

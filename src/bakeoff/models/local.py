@@ -4,6 +4,7 @@ from pathlib import Path
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hashing import digest_json
+from bakeoff.base.hub import HubAccess
 from bakeoff.base.sources import resolve_path
 from bakeoff.models.files import (
     check_config,
@@ -28,6 +29,9 @@ class LocalSource:
 
     def locate(self, spec: ModelSpec, *, base_dir: Path, cache_dir: Path) -> Path | None:
         return resolve_path(spec.source, base_dir)
+
+    def num_bytes_to_fetch(self, spec: ModelSpec, *, cache_dir: Path, hub: HubAccess) -> int | None:
+        return None
 
     def fetch(self, spec: ModelSpec, surroundings: Surroundings) -> tuple[Path, ModelManifest]:
         folder = _checked_folder(spec, surroundings.base_dir)

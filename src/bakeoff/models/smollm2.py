@@ -12,6 +12,7 @@ from pathlib import Path
 from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.files import folder_when_whole, require_free_bytes
 from bakeoff.base.hashing import digest_json
+from bakeoff.base.hub import HubAccess
 from bakeoff.models.files import (
     MANIFEST,
     check_names,
@@ -45,6 +46,9 @@ class SmolLM2Source:
     def locate(self, spec: ModelSpec, *, base_dir: Path, cache_dir: Path) -> Path | None:
         folder = _folder(spec, cache_dir)
         return folder if (folder / MANIFEST).exists() else None
+
+    def num_bytes_to_fetch(self, spec: ModelSpec, *, cache_dir: Path, hub: HubAccess) -> int | None:
+        return _NEEDED_BYTES
 
     def fetch(self, spec: ModelSpec, surroundings: Surroundings) -> tuple[Path, ModelManifest]:
         folder = _folder(spec, surroundings.cache_dir)

@@ -39,6 +39,10 @@ class ModelSource(Protocol):
         """The folder, if the model is on disk and whole."""
         ...
 
+    def num_bytes_to_fetch(self, spec: ModelSpec, *, cache_dir: Path, hub: HubAccess) -> int | None:
+        """Room that a model needs which is not on disk yet; None when nobody can say now."""
+        ...
+
     def fetch(self, spec: ModelSpec, surroundings: Surroundings) -> tuple[Path, ModelManifest]:
         """The folder and what is in it, brought to disk where need be.
 

@@ -7,13 +7,17 @@ from bakeoff.schema.recipe import Method, Recipe
 _FIXED = {"name"}
 """Keys that cannot be an axis."""
 
+_ONE_FOR_ALL = {"HubSpec", "PlacesSpec"}
+"""Blocks that are the same for every cell of a study."""
+
 
 def recipe_json_schema() -> dict[str, Any]:
     """Of the file, not of one cell: scalars may be lists or chosen by method."""
     schema = Recipe.model_json_schema()
     definitions = schema.pop("$defs")
     for name, definition in definitions.items():
-        definition["properties"] = _spread(definition.get("properties", {}))
+        spread = _spread_list_only if name in _ONE_FOR_ALL else _spread
+        definition["properties"] = spread(definition.get("properties", {}))
         if name in ("ModelSpec", "DataSpec"):
             definitions[name] = {"anyOf": [{"type": "string"}, definition]}
     properties = {
@@ -35,6 +39,14 @@ def recipe_json_schema() -> dict[str, Any]:
 
 def _spread(properties: dict[str, Any]) -> dict[str, Any]:
     return {name: _one_or_many(name, field) for name, field in properties.items()}
+
+
+def _spread_list_only(properties: dict[str, Any]) -> dict[str, Any]:
+    """No axes; a list-valued key takes one entry without its brackets."""
+    return {
+        name: {"anyOf": [field["items"], field]} if field.get("type") == "array" else field
+        for name, field in properties.items()
+    }
 
 
 def _one_or_many(name: str, field: dict[str, Any]) -> dict[str, Any]:

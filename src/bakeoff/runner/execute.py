@@ -1,22 +1,23 @@
 """Does one step: sources are brought to disk, runs become records."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from bakeoff import data, models
 from bakeoff.backends import BACKENDS
-from bakeoff.base.errors import RunError
-from bakeoff.base.files import read_json, write_json_atomic, write_text_atomic
-from bakeoff.base.process import Child, log_tail, now_utc
+from bakeoff.base.files import read_json, write_json_atomic
+from bakeoff.base.process import now_utc
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
 from bakeoff.runner.observer import Observer
 from bakeoff.runner.process_run import Outcome, lock_of, locked, run_process
 from bakeoff.runner.provenance import make_provenance
 from bakeoff.runner.records import eval_record, train_record
+from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import DataStep, EvalPlan, Launch, ModelStep, TrainPlan, run_name
+from bakeoff.schema.plan import DataStep, EvalPlan, ModelStep, TrainPlan, run_name
 from bakeoff.schema.record import Provenance, Record
 from bakeoff.schema.results import (
     DataManifest,
@@ -45,6 +46,7 @@ class Executor:
         self._workspace = workspace
         self._store = store
         self._observer = observer
+        self._hub = replace(workspace.hub, say=observer.note)
         self._models: dict[str, tuple[Path, ModelManifest]] = {}
         self._data: dict[str, _PreparedData] = {}
 
@@ -53,8 +55,8 @@ class Executor:
             step.model,
             base_dir=self._base_dir,
             cache_dir=self._workspace.cache_dir,
-            hub=self._workspace.hub,
-            run_worker=self._run_worker,
+            hub=self._hub,
+            run_worker=partial(run_worker, environment=self._workspace.environment),
             progress=self._progress_of(step),
         )
 
@@ -69,7 +71,7 @@ class Executor:
                     base_dir=self._base_dir,
                     cache_dir=self._workspace.cache_dir,
                     output_dir=folder,
-                    hub=self._workspace.hub,
+                    hub=self._hub,
                     progress=self._progress_of(step),
                 )
         manifest = DataManifest.model_validate(read_json(manifest_path))
@@ -135,21 +137,6 @@ class Executor:
             surroundings=_surroundings(run_dir, result),
         )
         return outcome, result, provenance
-
-    def _run_worker(self, launch: Launch, folder: Path) -> None:
-        """Run a short job that leaves no record; raise with the end of its log if it fails."""
-        for name, text in launch.files.items():
-            write_text_atomic(folder / name, text)
-        log = folder / "log.txt"
-        environment = {**self._workspace.environment, **launch.env}
-        with Child(launch.argv, env=environment, cwd=folder, log_path=log) as child:
-            while (code := child.wait(1.0)) is None:
-                pass
-        if code != 0:
-            raise RunError(
-                f"`{' '.join(launch.argv[-2:])}` ended with exit code {code}",
-                log_tail=log_tail(log),
-            )
 
     def _inputs(self, model_id: str, data_dir: Path, artefact_dir: Path | None = None) -> Inputs:
         return Inputs(

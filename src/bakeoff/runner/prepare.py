@@ -11,13 +11,15 @@ from packaging.requirements import Requirement
 from bakeoff import data, models
 from bakeoff.backends import BACKENDS
 from bakeoff.base.errors import UserError
+from bakeoff.base.sources import resolve_path
 from bakeoff.evals import ENGINES
 from bakeoff.planning.check import check_distribution
-from bakeoff.planning.expand import expand
+from bakeoff.planning.expand import Matrix, expand
 from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.schema.plan import EvalPlan, Plan, Problem, TrainPlan
+from bakeoff.schema.recipe import HubSpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -29,18 +31,26 @@ class PreparedStudy:
     """Folder of the recipe: what its relative paths are relative to."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class StudySettings:
+    """Of the machine that a study is run on; of no influence on its results."""
+
+    hub: HubSpec
+    runs: Path | None = None
+    cache: Path | None = None
+    temporary: Path | None = None
+    where: dict[str, str]
+    """File, line and column by key of `places`."""
+
+
 def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Path) -> PreparedStudy:
     """Read, expand, plan and check; touches the disk to read the recipe and local data only.
 
     Raises:
         UserError: with file, line, key, what was expected and what to do, for every problem found.
     """
-    tree = load_recipe(recipe_path, overrides)
+    tree, matrix = read_matrix(recipe_path, overrides)
     base_dir = recipe_path.resolve().parent
-    try:
-        matrix = expand(tree.values)
-    except InvalidRecipe as error:
-        raise _as_user_error(tree, error.problems) from error
     try:
         plan = make_plan(
             matrix,
@@ -55,8 +65,56 @@ def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Pat
         raise _with_place(tree, error) from error
     problems = list(dict.fromkeys(problems_of(plan)))
     if problems:
-        raise _as_user_error(tree, problems)
+        raise as_user_error(tree, problems)
     return PreparedStudy(tree=tree, plan=plan, base_dir=base_dir)
+
+
+def read_matrix(recipe_path: Path, overrides: Sequence[str]) -> tuple[RecipeTree, Matrix]:
+    """The recipe with its lines, and its cells; nothing but the file is read.
+
+    Raises:
+        UserError: with file, line, key, what was expected and what to do.
+    """
+    tree = load_recipe(recipe_path, overrides)
+    try:
+        matrix = expand(tree.values)
+    except InvalidRecipe as error:
+        raise as_user_error(tree, error.problems) from error
+    axes = [name for name in matrix.cells[0].axes if name.partition(".")[0] in ("hub", "places")]
+    if axes:
+        message = "expected one value; it is the same for the whole study"
+        raise as_user_error(tree, [Problem(key=name, message=message) for name in axes])
+    return tree, matrix
+
+
+def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
+    """What the recipe says of the machine rather than of the work.
+
+    Raises:
+        UserError: A mistake in the recipe.
+    """
+    tree, matrix = read_matrix(recipe_path, overrides)
+    recipe = matrix.cells[0].recipe
+    base_dir = recipe_path.resolve().parent
+    folders = {name: resolve_path(text, base_dir).resolve() for name, text in recipe.places if text}
+    where = {name: tree.where(f"places.{name}") for name in folders}
+    return StudySettings(hub=recipe.hub, where=where, **folders)
+
+
+def require_places(settings: StudySettings, names: Sequence[str]) -> None:
+    """Whether the folders of the recipe's `places` can be made.
+
+    Raises:
+        UserError: The folder above one is not there.
+    """
+    for name in names:
+        folder: Path | None = getattr(settings, name)
+        if folder is not None and not folder.parent.is_dir():
+            raise UserError(
+                f"{settings.where[name]}: `places.{name}`: cannot make {folder}: there is no "
+                f"folder {folder.parent} here",
+                hint="name a folder of this machine, or leave all of them out: --set places=null",
+            )
 
 
 def problems_of(plan: Plan) -> Iterator[Problem]:
@@ -118,7 +176,8 @@ def _with_place(tree: RecipeTree, error: UserError) -> UserError:
     return UserError(f"{tree.where(named.group(1))}: {error}", hint=error.hint)
 
 
-def _as_user_error(tree: RecipeTree, problems: Sequence[Problem]) -> UserError:
+def as_user_error(tree: RecipeTree, problems: Sequence[Problem]) -> UserError:
+    """All problems of a recipe in one message, each with the file and line that set its key."""
     lines = []
     for problem in problems:
         hint = f" ({problem.hint})" if problem.hint and len(problems) > 1 else ""

@@ -71,6 +71,8 @@ class StudyRunner:
                 "waiting for it to end"
             ),
         ):
+            if self._workspace.temporary_dir is not None:
+                self._workspace.temporary_dir.mkdir(exist_ok=True)
             self._save_study()
             needed = self._needed_sources()
             for index, step in enumerate(self._plan.steps, start=1):

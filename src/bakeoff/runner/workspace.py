@@ -21,6 +21,8 @@ class Workspace:
 
     command_line: tuple[str, ...]
     hub: HubAccess
+    temporary_dir: Path | None = None
+    """Where child processes put temporary files; None: the system's place."""
 
     def data_dir(self, data_id: str) -> Path:
         return self.cache_dir / "data" / data_id

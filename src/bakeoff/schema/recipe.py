@@ -10,11 +10,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
+from bakeoff.base.hub_access import HubName
 from bakeoff.schema.document import Document
 
 Method = Literal["lora", "full"]
 Precision = Literal["bf16", "fp32"]
 Scheduler = Literal["cosine", "linear", "constant"]
+
+RowFormatName = Literal[
+    "auto", "alpaca", "sharegpt", "messages", "prompt-response", "query-response", "text"
+]
 
 Positive = Annotated[int, Field(ge=1)]
 Count = Annotated[int, Field(ge=0)]
@@ -48,20 +53,66 @@ class ModelSpec(RecipePart):
 
 
 class Columns(RecipePart):
-    """Which columns of a row hold the question and the answer."""
+    """Which columns of a row hold what; those left out have the usual names of the format."""
 
     prompt: str = "question"
-    """The column with what the model is asked."""
+    """The column with what the model is asked (alpaca: `instruction`)."""
 
     response: str = "answer"
-    """The column with what it should say."""
+    """The column with what it should say (alpaca: `output`)."""
+
+    query: str | None = None
+    """The column that goes on with the question after the prompt (alpaca: `input`)."""
+
+    system: str | None = None
+    """The column with the system message."""
+
+    history: str | None = None
+    """The column with earlier turns, a list of [question, answer] (alpaca)."""
+
+    messages: str | None = None
+    """The column with the turns (sharegpt: `conversations`, OpenAI: `messages`)."""
+
+    tools: str | None = None
+    """The column with the descriptions of tools."""
+
+    text: str | None = None
+    """The column with plain text, all of which is learned."""
+
+
+class Tags(RecipePart):
+    """What the messages of a row call things; those left out have the usual names."""
+
+    role: str | None = None
+    """The key that says who speaks (sharegpt: `from`)."""
+
+    content: str | None = None
+    """The key with what is said (sharegpt: `value`)."""
+
+    user: str | None = None
+    """Who asks (sharegpt: `human`)."""
+
+    assistant: str | None = None
+    """Who answers (sharegpt: `gpt`)."""
+
+    system: str | None = None
+    observation: str | None = None
+    """What a tool answered."""
+
+    function: str | None = None
+    """What the assistant says to a tool (sharegpt: `function_call`)."""
 
 
 class DataSpec(RecipePart):
     """Which rows to train, validate and test on."""
 
     source: str
-    """`builtin:NAME`, a folder or a file, or the id of a dataset on a hub (`openai/gsm8k`)."""
+    """`builtin:NAME`, a folder or a file, the id of a dataset on a hub (`openai/gsm8k`), an entry
+    of LLaMA-Factory's list (`path/to/dataset_info.json:NAME`), or what ms-swift takes
+    (`[hf::|ms::]ID_OR_PATH[:SUBSET/SUBSET][#COUNT]`, where `ms::` is ModelScope)."""
+
+    format: RowFormatName = "auto"
+    """The shape of the rows; `auto` sees it from the first row of each file."""
 
     subset: str | None = None
     """The subset (configuration) on the hub, such as `main`."""
@@ -79,6 +130,7 @@ class DataSpec(RecipePart):
     """Name or path of the split that is scored; never trained on, never shown as an example."""
 
     columns: Columns = Columns()
+    tags: Tags = Tags()
 
     num_train: Positive | None = None
     """Use at most this many training rows (after shuffling); all when absent."""
@@ -222,6 +274,47 @@ class EvalSpec(RecipePart):
         return values
 
 
+class HubSpec(RecipePart):
+    """Where models and data are fetched from; of no influence on results."""
+
+    order: tuple[HubName, ...] = ("hub", "mirror", "modelscope")
+    """Asked one after the other until one has what is wanted."""
+
+    endpoint: str | None = None
+    """Address of `mirror`; https://hf-mirror.com when absent. It gets no access token."""
+
+    modelscope_endpoint: str | None = None
+    """Address of `modelscope`; https://modelscope.cn when absent."""
+
+    @field_validator("order", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("order")
+    @classmethod
+    def _not_empty(cls, value: tuple[HubName, ...]) -> tuple[HubName, ...]:
+        if not value:
+            raise ValueError("name at least one of hub, mirror, modelscope")
+        return value
+
+
+class PlacesSpec(RecipePart):
+    """Folders for what is large; the command line (`--runs-dir`, `--cache-dir`) goes first.
+
+    The folder above each must be there, so that a recipe for another machine fills no small disk.
+    """
+
+    runs: str | None = None
+    """Results; `runs` in the working folder when absent."""
+
+    cache: str | None = None
+    """Models, prepared data and what the tools cache; the user's cache folder when absent."""
+
+    temporary: str | None = None
+    """Temporary files of the runs; the system's place when absent."""
+
+
 class Recipe(RecipePart):
     """One cell of a study, fully resolved."""
 
@@ -251,6 +344,8 @@ class Recipe(RecipePart):
     train: TrainSpec = TrainSpec()
     lora: LoraSpec = LoraSpec()
     evaluate: EvalSpec = EvalSpec()
+    hub: HubSpec = HubSpec()
+    places: PlacesSpec = PlacesSpec()
 
     @model_validator(mode="before")
     @classmethod
@@ -260,4 +355,6 @@ class Recipe(RecipePart):
             for key in ("model", "data"):
                 if isinstance(raw.get(key), str):
                     raw = {**raw, key: {"source": raw[key]}}
+            # `--set places=null` takes a block out that the recipe has.
+            raw = {k: v for k, v in raw.items() if not (k in ("hub", "places") and v is None)}
         return raw

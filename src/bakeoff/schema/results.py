@@ -59,15 +59,20 @@ class ModelManifest(Document):
     """SHA-256 over the names and digests of the model's files."""
 
     num_bytes: int
+    fetched_from: str | None = None
+    """Address of the hub, mirror or ModelScope; None for what came from this machine."""
 
 
 class DataManifest(Document):
     """``manifest.json`` of prepared data; its presence means complete.
 
     Beside it lie ``train.jsonl``, ``validation.jsonl`` and ``test.jsonl``, one row a line:
-    ``{"id", "prompt", "response", "segments": [{"text", "loss"}, ...]}``, where ``prompt`` and
-    ``response`` are the row's own texts and ``segments`` what a model is trained on, in order,
-    without the end-of-sequence token (the trainer adds that, as the tokenizer names it).
+    ``{"id", "context", "prompt", "response", "messages": [{"role", "content", "loss"}, ...],
+    "segments": [{"text", "loss"}, ...]}``. ``prompt`` and ``response`` are the last question (empty
+    for plain text) and its answer, ``context`` what a model is shown before that question (the
+    system message and earlier turns, rendered; mostly empty), ``messages`` all turns as the dataset
+    has them. ``segments`` is what a model is trained on, in order, without the end-of-sequence
+    token (the trainer adds that, as the tokenizer names it).
     """
 
     source: str

@@ -1,0 +1,249 @@
+"""Any dataset into any format, and what LLaMA-Factory and ms-swift need beside it.
+
+Rows are read twice: first to check them all and to see what they need, so that nothing is written
+when something has no place in the target; then to write, one at a time. A person's files are
+touched only when all new ones are whole.
+"""
+
+import tempfile
+from collections import Counter
+from collections.abc import Collection, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from bakeoff.base.errors import UserError
+from bakeoff.base.files import write_jsonl, write_text_atomic
+from bakeoff.data.formats import ROW_FORMATS
+from bakeoff.data.formats.reading import RowReader, layout_of
+from bakeoff.data.framework_files import Framework, framework_files, unread_by
+from bakeoff.data.source_names import LIST_NAME
+from bakeoff.data.sources import NoSuchSplitError, RowsFile, Surroundings, source_of
+from bakeoff.interfaces import RowFormat
+from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.sample import Layout, Sample
+
+USUAL_SPLITS = ("train", "validation", "test")
+_ROWS_PER_REPORT = 5_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Target:
+    """What to write, and where."""
+
+    folder: Path
+    name: str
+    """What the dataset is called in LLaMA-Factory's list."""
+
+    format: str
+    """Name of a row format."""
+
+    framework: Framework | None = None
+    layout: Layout = field(default_factory=Layout)
+    """Names of the columns to write; the usual ones where it names none."""
+
+    allow_loss: bool = False
+    """Go on although something has no place in the format; it is counted."""
+
+    overwrite: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class Converted:
+    """What was done."""
+
+    files: tuple[Path, ...]
+    num_rows: dict[str, int]
+    """By split."""
+
+    lost: dict[str, int]
+    """Rows by what of them had no place in the format; rows without a question are left out."""
+
+    unread_columns: tuple[str, ...]
+    """Columns of the source that are not carried over, as far as its rows were read with them."""
+
+
+def convert(
+    spec: DataSpec, target: Target, surroundings: Surroundings, *, splits: tuple[str, ...] = ()
+) -> Converted:
+    """Write the dataset of ``spec`` as ``target`` says.
+
+    Args:
+        spec: Which rows; its sizes and seed are not used.
+        target: What to write.
+        surroundings: Where downloads are kept and how to reach the hub.
+        splits: Their names; empty: those of train, validation and test that are there.
+
+    Raises:
+        UserError: A row cannot be read, something has no place in the format, or a file is there
+            already.
+    """
+    rows = _Rows(spec, surroundings, _files_of_splits(spec, splits, surroundings))
+    survey = _surveyed(rows, target)
+    extra = framework_files(
+        target.framework,
+        target.format,
+        target.layout,
+        folder=target.folder,
+        entries={split: _entry_name(target.name, split, len(rows.files)) for split in rows.files},
+        optional=survey.optional,
+        overwrite=target.overwrite,
+    )
+    names = [f"{split}.jsonl" for split in rows.files]
+    _refuse_existing([*names, *(extra.keys() - {LIST_NAME})], target)
+    num_rows = _write(rows, target, survey.optional)
+    for name, text in extra.items():
+        write_text_atomic(target.folder / name, text)
+    return Converted(
+        files=tuple(target.folder / name for name in [*names, *extra]),
+        num_rows=num_rows,
+        lost=dict(survey.lost),
+        unread_columns=tuple(sorted(survey.unread)),
+    )
+
+
+def _files_of_splits(
+    spec: DataSpec, splits: tuple[str, ...], surroundings: Surroundings
+) -> dict[str, tuple[RowsFile, ...]]:
+    source = source_of(spec, surroundings.base_dir)
+    found: dict[str, tuple[RowsFile, ...]] = {}
+    missing: NoSuchSplitError | None = None
+    for split in splits or USUAL_SPLITS:
+        try:
+            found[split] = source.open_split(spec, split, surroundings)
+        except NoSuchSplitError as error:
+            if splits:
+                raise
+            missing = missing or error
+    if not found and missing is not None:
+        raise UserError(str(missing), hint="name the splits with --split NAME") from missing
+    return found
+
+
+def _entry_name(name: str, split: str, num_splits: int) -> str:
+    return name if num_splits == 1 else f"{name}_{split}"
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """All rows of the source, to be gone through again and again."""
+
+    spec: DataSpec
+    surroundings: Surroundings
+    files: dict[str, tuple[RowsFile, ...]]
+
+    def samples(self, split: str, doing: str) -> Iterator[tuple[str, Sample, Collection[str]]]:
+        """Place, conversation and columns left unread of each row of a split."""
+        done = 0
+        for file in self.files[split]:
+            reader = RowReader(file.layout or layout_of(self.spec))
+            for number, value in file.read():
+                where = f"{file.label}, {file.unit} {number}"
+                yield where, reader.sample(value, where=where), reader.unread(value)
+                done += 1
+                if done % _ROWS_PER_REPORT == 0:
+                    self.surroundings.report(done, 0, f"{doing} {split}")
+            reader.finish(where=file.label)
+
+
+@dataclass(frozen=True)
+class _Survey:
+    """What the rows need of the format, and what it has no place for."""
+
+    lost: Counter[str] = field(default_factory=Counter)
+    optional: set[str] = field(default_factory=set)
+    unread: set[str] = field(default_factory=set)
+
+
+def _surveyed(rows: _Rows, target: Target) -> _Survey:
+    """Raises UserError at the first row that would lose something, unless that is allowed."""
+    row_format = ROW_FORMATS.get(target.format)
+    survey = _Survey()
+    for split in rows.files:
+        for where, sample, unread in rows.samples(split, "checking"):
+            survey.unread.update(unread)
+            reason = _unheld(sample, row_format, target)
+            if reason is None or _can_be_written(sample, target.format):
+                survey.optional.update(row_format.optional(sample))
+            if reason is None:
+                continue
+            if not target.allow_loss:
+                raise UserError(
+                    f"{where}: the row has {reason}, for which `{target.format}`"
+                    f"{_for(target)} has no place",
+                    hint="choose another format (`messages` holds everything), or go on with "
+                    "--allow-loss: what is lost is counted",
+                )
+            survey.lost[reason] += 1
+    return survey
+
+
+def _for(target: Target) -> str:
+    return f" for {target.framework}" if target.framework else ""
+
+
+def _unheld(sample: Sample, row_format: RowFormat, target: Target) -> str | None:
+    return row_format.unheld(sample) or unread_by(target.framework, target.format, sample)
+
+
+def _can_be_written(sample: Sample, format_name: str) -> bool:
+    """Whether anything is left of a sample that has no place as a whole."""
+    if format_name in ("sharegpt", "messages"):
+        return True
+    calls_tools = any(turn.role in ("tool", "tool_call") for turn in sample.turns)
+    return sample.is_text == (format_name == "text") and not calls_tools
+
+
+def _refuse_existing(names: list[str], target: Target) -> None:
+    there = [name for name in names if (target.folder / name).exists()]
+    if there and not target.overwrite:
+        raise UserError(
+            f"{target.folder} has {', '.join(f'`{name}`' for name in sorted(there))} already",
+            hint="name another folder with -o, or use --force",
+        )
+
+
+def _write(rows: _Rows, target: Target, optional: Collection[str]) -> dict[str, int]:
+    """Number of rows by split, all files moved into place when all are whole."""
+    target.folder.mkdir(parents=True, exist_ok=True)
+    num_rows: dict[str, int] = {}
+    with tempfile.TemporaryDirectory(dir=target.folder, prefix=".convert.") as scratch:
+        for split in rows.files:
+            counter = _Counted(_rows_to_write(rows, split, target, optional))
+            write_jsonl(Path(scratch) / f"{split}.jsonl", counter)
+            num_rows[split] = counter.number
+        for split in rows.files:
+            (Path(scratch) / f"{split}.jsonl").replace(target.folder / f"{split}.jsonl")
+    return num_rows
+
+
+def _rows_to_write(
+    rows: _Rows, split: str, target: Target, optional: Collection[str]
+) -> Iterator[dict[str, object]]:
+    row_format = ROW_FORMATS.get(target.format)
+    for _, sample, _ in rows.samples(split, "writing"):
+        if _unheld(sample, row_format, target) and not _can_be_written(sample, target.format):
+            continue
+        yield row_format.write(sample, target.layout, with_optional=optional)
+
+
+class _Counted:
+    """Counts what is taken from an iterator."""
+
+    def __init__(self, rows: Iterator[dict[str, object]]) -> None:
+        self._rows = rows
+        self.number = 0
+
+    def __iter__(self) -> Iterator[dict[str, object]]:
+        for row in self._rows:
+            self.number += 1
+            yield row
+
+
+def summary(converted: Converted) -> dict[str, object]:
+    """For `--json`."""
+    return {
+        "files": [str(path) for path in converted.files],
+        "num_rows": converted.num_rows,
+        "lost": converted.lost,
+        "unread_columns": list(converted.unread_columns),
+    }

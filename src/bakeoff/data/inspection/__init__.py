@@ -1,0 +1,1 @@
+"""Looking at a dataset before it costs a GPU minute: `inspect`, `check` and `split`."""

@@ -1,0 +1,76 @@
+"""Rows of a file, going on after those that cannot be read."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from bakeoff.base.errors import UserError
+from bakeoff.data.inspection.whole_rows import whole_rows
+from bakeoff.data.json_rows import counts_rows, parse_line
+from bakeoff.data.sources import RowsFile
+from bakeoff.data.split_files import data_suffix
+from bakeoff.data.text import decoded, numbered_byte_lines
+
+_LINE_SUFFIXES = (".json", ".jsonl")
+
+
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be read."""
+
+    error: UserError
+    code: str
+    """Code of the finding: `json`, `encoding` or `file`."""
+
+
+def read_tolerantly(file: RowsFile) -> Iterator[tuple[int, object]]:
+    """Numbered rows; a :class:`BadRow` stands for each that cannot be read.
+
+    With one object a line the reading goes on behind a bad line. In anything else (an array, a
+    table) nothing tells where the next row begins: it ends with the first bad row.
+    """
+    path = Path(file.label)
+    number = 0
+    try:
+        if _has_a_row_a_line(path):
+            yield from _lines(path)
+            return
+        for number, value in whole_rows(file):
+            yield number, value
+    except UserError as error:
+        yield number + 1, BadRow(error, _code_of(str(error).replace(file.label, "")))
+
+
+def _code_of(message: str) -> str:
+    if "not valid JSON" in message:
+        return "json"
+    return "encoding" if "UTF-" in message else "file"
+
+
+def has_byte_order_mark(file: RowsFile) -> bool:
+    """Whether the file starts with the mark of UTF-8."""
+    path = Path(file.label)
+    if not path.is_file() or path.suffix.lower() == ".gz":
+        return False
+    with path.open("rb") as stream:
+        return stream.read(3) == b"\xef\xbb\xbf"
+
+
+def _has_a_row_a_line(path: Path) -> bool:
+    return path.is_file() and data_suffix(path.name) in _LINE_SUFFIXES and not counts_rows(path)
+
+
+def _lines(path: Path) -> Iterator[tuple[int, object]]:
+    for number, line in numbered_byte_lines(path):
+        try:
+            text = decoded(line, number, path).rstrip()
+        except UserError as error:
+            yield number, BadRow(error, "encoding")
+            continue
+        if not text:
+            continue
+        try:
+            value = parse_line(text, where=f"{path}, line {number}")
+        except UserError as error:
+            value = BadRow(error, "json")
+        yield number, value

@@ -1,0 +1,27 @@
+"""A short job of the worker that leaves no record, such as converting a model."""
+
+from collections.abc import Mapping
+from pathlib import Path
+
+from bakeoff.base.errors import RunError
+from bakeoff.base.files import write_text_atomic
+from bakeoff.base.process import Child, log_tail
+from bakeoff.schema.plan import Launch
+
+
+def run_worker(launch: Launch, folder: Path, *, environment: Mapping[str, str]) -> None:
+    """Write the launch's files into ``folder`` and run it there.
+
+    Raises:
+        RunError: It failed; holds the end of its log.
+    """
+    for name, text in launch.files.items():
+        write_text_atomic(folder / name, text)
+    log = folder / "log.txt"
+    with Child(launch.argv, env={**environment, **launch.env}, cwd=folder, log_path=log) as child:
+        while (code := child.wait(1.0)) is None:
+            pass
+    if code != 0:
+        raise RunError(
+            f"`{' '.join(launch.argv[-2:])}` ended with exit code {code}", log_tail=log_tail(log)
+        )
