@@ -150,14 +150,7 @@ def test_equal_cells_are_one(seed):
     assert len(expand(_tree(seed=seed)).cells) == 1
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("Please answer this prompt", "expected a text that uses {{prompt}}"),
-        ("{{prompt", "expected a Jinja template; line 1: "),
-    ],
-)
-def test_a_prompt_that_does_not_ask_the_question_is_refused(text, message):
-    problem = _problem(_tree(prompt={"text": text}))
+def test_a_prompt_that_does_not_ask_the_question_is_refused():
+    problem = _problem(_tree(prompt={"text": "Please answer this prompt"}))
     assert problem.key == "prompt.text"
-    assert problem.message.startswith(message)
+    assert problem.message.startswith("expected a text that uses {{prompt}}")
