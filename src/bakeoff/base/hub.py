@@ -51,6 +51,11 @@ __all__ = [
 Report = Callable[[int, int, str], None]
 """Called with what is done, the total (0: not known) and what is going on."""
 
+
+def say_nothing(done: int, total: int, text: str) -> None:
+    """The :data:`Report` of a caller who wants none."""
+
+
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _LISTING_TIMEOUT_SECONDS = 20.0
 _NUM_CONNECTIONS = 4

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.base.errors import UserError
+from bakeoff.base.hub import say_nothing
 from bakeoff.data.inspection.subject import OpenedSplits, open_splits
 from bakeoff.data.sources import Surroundings
 from bakeoff.models import locate
@@ -57,7 +58,7 @@ def make_subject(
     if model is not None:
         tree = _with_model(tree, model)
     recipe = _only_one(tree)
-    surroundings = Surroundings(base_dir, workspace.cache_dir, workspace.hub, _say_nothing)
+    surroundings = Surroundings(base_dir, workspace.cache_dir, workspace.hub, say_nothing)
     return Subject(
         name,
         recipe,
@@ -132,7 +133,3 @@ def _model_dir(
             "--model out for an estimate",
         )
     return folder
-
-
-def _say_nothing(done: int, total: int, text: str) -> None:
-    """Opening is quick where nothing has to be downloaded."""

@@ -8,7 +8,7 @@ from typing import Any
 from bakeoff.base.errors import UserError
 from bakeoff.base.files import folder_when_whole, write_json_atomic, write_jsonl
 from bakeoff.base.hashing import digest_files, digest_json
-from bakeoff.base.hub import HubAccess, Report
+from bakeoff.base.hub import HubAccess, Report, say_nothing
 from bakeoff.data.draw import Draw, draw_rows
 from bakeoff.data.formats.reading import layout_of
 from bakeoff.data.overlap import Overlap, find_overlap, overlap_error, question_key
@@ -65,7 +65,7 @@ def prepare(  # noqa: PLR0913 - two documents, three places, and how to reach an
     Raises:
         UserError: Whatever is wrong with the recipe's data, its rows or the way to them.
     """
-    report = progress or _say_nothing
+    report = progress or say_nothing
     renderer = PromptRenderer(prompt)
     surroundings = Surroundings(base_dir, cache_dir, hub, report)
     splits = source_of(spec, base_dir).open(spec, surroundings)
@@ -93,10 +93,6 @@ def prepare(  # noqa: PLR0913 - two documents, three places, and how to reach an
         manifest = _manifest(spec, splits.revision, draws, overlap, renderer, folder)
         write_json_atomic(folder / "manifest.json", manifest.model_dump(mode="json"))
     return manifest
-
-
-def _say_nothing(done: int, total: int, text: str) -> None:
-    """Nobody wants to know."""
 
 
 def _limited(spec: DataSpec, num_train: int | None) -> DataSpec:

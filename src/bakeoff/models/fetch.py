@@ -4,7 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from bakeoff.base.hashing import digest_json
-from bakeoff.base.hub import HubAccess, Report, folder_name
+from bakeoff.base.hub import HubAccess, Report, folder_name, say_nothing
+from bakeoff.base.locks import locked
 from bakeoff.models.files import model_files
 from bakeoff.models.sources import Surroundings, source_of
 from bakeoff.schema.plan import Launch
@@ -75,24 +76,11 @@ def fetch(
         UserError: Whatever stands between the person and the model.
         RunError: The worker failed.
     """
-    from filelock import FileLock, Timeout  # noqa: PLC0415 - slow to import
-
-    report = progress or _say_nothing
+    report = progress or say_nothing
     source = source_of(spec, base_dir)
     surroundings = Surroundings(base_dir, cache_dir, hub, run_worker, report)
     lock_path = cache_dir / "models" / f".{folder_name(spec.source)}.lock"
-    lock_path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(lock_path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        report(0, 0, f"waiting for another process that fetches {spec.source}")
-        lock.acquire()
-    try:
+    with locked(
+        lock_path, lambda: report(0, 0, f"waiting for another process that fetches {spec.source}")
+    ):
         return source.fetch(spec, surroundings)
-    finally:
-        lock.release()
-
-
-def _say_nothing(done: int, total: int, text: str) -> None:
-    """Nobody wants to know."""

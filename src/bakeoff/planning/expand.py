@@ -10,7 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from bakeoff.base.errors import UserError
-from bakeoff.planning.problems import InvalidRecipe, problems_of_validation
+from bakeoff.planning.problems import InvalidRecipe, document_in, problems_of_validation
 from bakeoff.schema.document import Document
 from bakeoff.schema.plan import AxisValue, Problem
 from bakeoff.schema.recipe import Method, Recipe
@@ -74,19 +74,11 @@ def _fields(model: type[Document], tree: Tree, above: Key) -> Iterator[tuple[Key
         field = model.model_fields.get(name)
         if field is None:
             continue
-        part = _document_of(field)
+        part = document_in(field.annotation)
         if part is not None and isinstance(value, Mapping):
             yield from _fields(part, dict(value), (*above, name))
         else:
             yield (*above, name), field, value
-
-
-def _document_of(field: FieldInfo) -> type[Document] | None:
-    options = [field.annotation, *get_args(field.annotation)]
-    for option in options:
-        if isinstance(option, type) and issubclass(option, Document):
-            return option
-    return None
 
 
 def _is_value(field: FieldInfo, value: Any) -> bool:
@@ -131,7 +123,7 @@ def _is_by_method(field: FieldInfo, value: Any) -> bool:
         isinstance(value, Mapping)
         and bool(value)
         and set(value) <= set(get_args(Method))
-        and _document_of(field) is None
+        and document_in(field.annotation) is None
     )
 
 

@@ -52,11 +52,12 @@ def _key_of(location: tuple[int | str, ...], model: type[Document]) -> tuple[str
             break
         key.append(str(part))
         field = here.model_fields.get(str(part)) if here is not None else None
-        here = _document_in(field.annotation) if field is not None else None
+        here = document_in(field.annotation) if field is not None else None
     return tuple(key)
 
 
-def _document_in(annotation: Any) -> type[Document] | None:
+def document_in(annotation: Any) -> type[Document] | None:
+    """The document that a field holds, if it holds one."""
     for option in (annotation, *get_args(annotation)):
         if isinstance(option, type) and issubclass(option, Document):
             return option
@@ -78,14 +79,13 @@ def _unknown_key(key: str, location: Sequence[str], model: type[Document]) -> Pr
     parent: type[Document] | None = model
     for name in location[:-1]:
         field = parent.model_fields.get(name) if parent is not None else None
-        parent = _document_in(field.annotation) if field is not None else None
+        parent = document_in(field.annotation) if field is not None else None
     known = sorted(parent.model_fields) if parent is not None else []
     close = difflib.get_close_matches(location[-1], known, n=1)
     elsewhere = [
         f"{name}.{location[-1]}"
         for name, field in model.model_fields.items()
-        if (part := _document_in(field.annotation)) is not None
-        and location[-1] in part.model_fields
+        if (part := document_in(field.annotation)) is not None and location[-1] in part.model_fields
     ]
     if elsewhere:
         hint = f"did you mean `{elsewhere[0]}`?"

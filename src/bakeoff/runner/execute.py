@@ -8,11 +8,12 @@ from pathlib import Path
 from bakeoff import data, models
 from bakeoff.backends import BACKENDS
 from bakeoff.base.files import read_json, write_json_atomic
+from bakeoff.base.locks import locked
 from bakeoff.base.process import now_utc
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
 from bakeoff.runner.observer import Observer
-from bakeoff.runner.process_run import Outcome, lock_of, locked, run_process
+from bakeoff.runner.process_run import Outcome, lock_of, run_process
 from bakeoff.runner.provenance import make_provenance
 from bakeoff.runner.records import eval_record, train_record
 from bakeoff.runner.worker_job import run_worker

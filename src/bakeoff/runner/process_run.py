@@ -1,6 +1,5 @@
 """One training or evaluation as a watched child process in its own directory."""
 
-import contextlib
 import json
 import os
 import time
@@ -8,8 +7,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-
-from filelock import FileLock, Timeout
 
 from bakeoff.base.files import iter_jsonl, write_text_atomic
 from bakeoff.base.process import Child, is_running, log_tail, started_at, stop_tree
@@ -25,7 +22,6 @@ LOG = "log.txt"
 _ATTEMPTS = "attempts.jsonl"
 _POLL_SECONDS = 0.2
 _LEISURE = 50
-_LOCK_POLL_SECONDS = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +39,6 @@ class Outcome:
 def lock_of(run_dir: Path) -> Path:
     """Beside the run's directory, so that the directory holds results only."""
     return run_dir.parent / ".locks" / f"{run_dir.name}.lock"
-
-
-@contextlib.contextmanager
-def locked(path: Path, on_wait: Callable[[], None]) -> Iterator[None]:
-    """Hold a lock that the system frees when this process ends, however it ends."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(path)
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        on_wait()
-        lock.acquire(poll_interval=_LOCK_POLL_SECONDS)
-    try:
-        yield
-    finally:
-        lock.release()
 
 
 def run_process(

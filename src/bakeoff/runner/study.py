@@ -3,11 +3,12 @@
 from collections.abc import Set
 from dataclasses import dataclass, field
 
+from bakeoff.base.locks import locked
 from bakeoff.base.process import now_utc
 from bakeoff.runner.execute import Executor
 from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy
-from bakeoff.runner.process_run import lock_of, locked
+from bakeoff.runner.process_run import lock_of
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import EvalPlan, ModelStep, Step, TrainPlan, run_name
 from bakeoff.schema.record import Record
