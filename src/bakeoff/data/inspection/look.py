@@ -14,9 +14,10 @@ from bakeoff.data.inspection.subject import OpenedSplits
 from bakeoff.data.inspection.texts import Placed
 from bakeoff.data.inspection.tokens import TrainingTokenizer, load_tokenizer
 from bakeoff.data.inspection.tolerant import BadRow, read_tolerantly
-from bakeoff.data.prompt import PromptRenderer
+from bakeoff.data.prompt import make_renderer
 from bakeoff.data.rows import check_row
 from bakeoff.data.sources import RowsFile
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.data_inspection import (
     Bin,
     ColumnFacts,
@@ -38,6 +39,9 @@ class InspectSettings:
 
     source: str
     prompt: PromptSpec
+    chat: ChatTemplate | None = None
+    """The model's; None where the prompt needs none."""
+
     train: TrainSpec
     num_shown: int
     tokenizer_dir: Path | None = None
@@ -109,7 +113,7 @@ class _Look:
         self._settings = settings
         self._columns = columns
         self._found: dict[str, _Column] = {}
-        self._renderer = PromptRenderer(settings.prompt)
+        self._renderer = make_renderer(settings.prompt, settings.chat)
         self._batch: list[Placed] = []
         self.lengths = LengthChecks(
             "train",
