@@ -85,6 +85,18 @@ class Executor:
             return None
         return models.read_chat_template(self._models[step.model_id][0])
 
+    def bring(self, step: ModelStep | DataStep) -> None:
+        """Bring a source to disk."""
+        if isinstance(step, ModelStep):
+            self.fetch_model(step)
+        else:
+            self.prepare_data(step)
+
+    def inputs_of(self, step: TrainPlan, *, probe: bool = False) -> Inputs:
+        """Where a training finds what earlier steps brought."""
+        inputs = self._inputs(step.model_id, self._data[step.data_id].folder)
+        return replace(inputs, probe=probe)
+
     def train(self, step: TrainPlan) -> Record:
         prepared = self._data[step.data_id]
         backend = BACKENDS.get(step.backend)()

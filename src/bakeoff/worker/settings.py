@@ -57,6 +57,8 @@ class TrainJob:
     trust_remote_code: bool
     train: TrainSettings
     lora: LoraSettings | None
+    probe: bool = False
+    """Whether to write down what the training really does (``bakeoff.worker.probe``)."""
 
     @property
     def digest(self) -> str:
