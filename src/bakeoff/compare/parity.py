@@ -226,7 +226,7 @@ def _curve_differences(curves: Curves) -> Iterator[Difference]:
     apart: dict[str, str] = {}
     for index, name in enumerate(names):
         for other in names[:index]:
-            text = _apart(usable[name], usable[other])
+            text = _apart(usable[other], usable[name])
             if text is not None:
                 apart[f"{other} and {name}"] = text
     if apart:

@@ -146,6 +146,7 @@ class Executor:
             environment=self._workspace.environment,
             read_events=translator.read_events,
             on_event=lambda event: self._observer.event(step, event),
+            silence_limit_seconds=self._workspace.silence_limit_seconds,
         )
         result = translator.read_result(run_dir) if outcome.status == "finished" else None
         provenance = make_provenance(

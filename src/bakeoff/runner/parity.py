@@ -72,6 +72,7 @@ class ParityRunner:
             environment=self._workspace.environment,
             read_events=backend.read_events,
             on_event=lambda event: self._observer.event(step, event),
+            silence_limit_seconds=self._workspace.silence_limit_seconds,
         )
         if outcome.status != "finished":
             error = outcome.error or outcome.status

@@ -354,6 +354,17 @@ class PlacesSpec(RecipePart):
     """Temporary files of the runs; the system's place when absent."""
 
 
+class LimitsSpec(RecipePart):
+    """When a run is given up; of no influence on results."""
+
+    silent_minutes: Annotated[float, Field(gt=0)] = 60.0
+    """A process that tells nothing for so long hangs: it is ended, and the study goes on."""
+
+
+OF_THE_MACHINE = ("hub", "places", "limits")
+"""Keys that say how a study is done here, not what is done: the same for all of its cells."""
+
+
 class Recipe(RecipePart):
     """One cell of a study, fully resolved."""
 
@@ -385,6 +396,7 @@ class Recipe(RecipePart):
     evaluate: EvalSpec = EvalSpec()
     hub: HubSpec = HubSpec()
     places: PlacesSpec = PlacesSpec()
+    limits: LimitsSpec = LimitsSpec()
 
     @model_validator(mode="before")
     @classmethod
@@ -395,5 +407,5 @@ class Recipe(RecipePart):
                 if isinstance(raw.get(key), str):
                     raw = {**raw, key: {"source": raw[key]}}
             # `--set places=null` takes a block out that the recipe has.
-            raw = {k: v for k, v in raw.items() if not (k in ("hub", "places") and v is None)}
+            raw = {k: v for k, v in raw.items() if not (k in OF_THE_MACHINE and v is None)}
         return raw
