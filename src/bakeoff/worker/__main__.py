@@ -18,6 +18,7 @@ from typing import Any
 
 JOBS = {
     "train": "bakeoff.worker.train",
+    "framework": "bakeoff.worker.framework",
     "evaluate": "bakeoff.worker.evaluate",
     "convert": "bakeoff.worker.convert",
     "reference": "bakeoff.worker.reference",

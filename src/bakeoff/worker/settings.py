@@ -45,6 +45,10 @@ class LoraSettings:
     alpha: float
     dropout: float
     target_modules: str | list[str]
+    use_rslora: bool = False
+    use_dora: bool = False
+    lora_plus_ratio: float | None = None
+    init: str = "default"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -49,8 +49,8 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     set_seeds(job.seed)
 
     events.phase("load_data")
-    tokenizer = _load_tokenizer(job)
-    train, validation = _load_rows(job, tokenizer, events)
+    tokenizer = load_tokenizer(job)
+    train, validation = load_rows(job, tokenizer, events)
 
     events.phase("load_model")
     pad_token = tokenizer.pad_token_id
@@ -80,7 +80,7 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     write_json_atomic(run_dir / RESULT, result)
 
 
-def _load_tokenizer(job: TrainJob) -> Any:
+def load_tokenizer(job: TrainJob) -> Any:
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
@@ -90,7 +90,7 @@ def _load_tokenizer(job: TrainJob) -> Any:
     )
 
 
-def _load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows]:
+def load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows]:
     """Training and validation rows.
 
     Raises:
