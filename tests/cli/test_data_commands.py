@@ -32,7 +32,7 @@ def write_recipe(folder, model, **more):
 def test_a_sound_folder_is_checked_with_exit_code_0(folder):
     done = bakeoff(folder, "data", "check", "rows")
     assert "nothing to complain of" in done.stdout
-    assert re.search(r"train +40 +0 ", done.stdout)
+    assert re.search(r"train +prompt-response +40 +0 ", done.stdout)
 
 
 def test_warnings_alone_leave_exit_code_0_and_errors_make_it_1(folder):

@@ -95,7 +95,7 @@ def test_all_splits_that_are_there_are_written_or_those_that_are_named(convert_t
     for split in ("train", "test", "dev"):
         write(f"in/{split}.jsonl", SIMPLE)
     done, _ = convert_to("in", "out", "sharegpt")
-    assert done.num_rows == {"train": 2, "test": 2}
+    assert done.num_rows == {"train": 2, "validation": 2, "test": 2}
     done, _ = convert_to("in", "dev", "sharegpt", splits=("dev",))
     assert done.num_rows == {"dev": 2}
     with pytest.raises(UserError, match="no file holds the split `other`"):

@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bakeoff.compare.numbers import MISSING
+from bakeoff.data.rows import COLUMN_MEANINGS
 from bakeoff.schema.data_inspection import ColumnFacts, DataInspection, Sample
 
 _MASKED, _LEARNED = "dim", "bold green"
@@ -63,8 +64,9 @@ def _columns(found: DataInspection) -> Table:
 
 
 def _role(column: ColumnFacts) -> Text:
-    meanings = {"prompt": "the question", "response": "the answer"}
-    return Text(meanings[column.role], "green") if column.role else Text("not used", "dim")
+    if column.role is None:
+        return Text("not used", "dim")
+    return Text(COLUMN_MEANINGS[column.role], "green")
 
 
 def _types(column: ColumnFacts) -> str:

@@ -17,12 +17,12 @@ from bakeoff.data.formats import ROW_FORMATS
 from bakeoff.data.formats.reading import RowReader, layout_of
 from bakeoff.data.framework_files import Framework, framework_files, unread_by
 from bakeoff.data.source_names import LIST_NAME
-from bakeoff.data.sources import NoSuchSplitError, RowsFile, Surroundings, source_of
+from bakeoff.data.sources import RowsFile, Surroundings, source_of
+from bakeoff.data.splits_there import splits_there
 from bakeoff.interfaces import RowFormat
 from bakeoff.schema.recipe import DataSpec
 from bakeoff.schema.sample import Layout, Sample
 
-USUAL_SPLITS = ("train", "validation", "test")
 _ROWS_PER_REPORT = 5_000
 
 
@@ -104,19 +104,10 @@ def convert(
 def _files_of_splits(
     spec: DataSpec, splits: tuple[str, ...], surroundings: Surroundings
 ) -> dict[str, tuple[RowsFile, ...]]:
+    if not splits:
+        return splits_there(spec, surroundings, hint="name the splits with --split NAME")
     source = source_of(spec, surroundings.base_dir)
-    found: dict[str, tuple[RowsFile, ...]] = {}
-    missing: NoSuchSplitError | None = None
-    for split in splits or USUAL_SPLITS:
-        try:
-            found[split] = source.open_split(spec, split, surroundings)
-        except NoSuchSplitError as error:
-            if splits:
-                raise
-            missing = missing or error
-    if not found and missing is not None:
-        raise UserError(str(missing), hint="name the splits with --split NAME") from missing
-    return found
+    return {split: source.open_split(spec, split, surroundings) for split in splits}
 
 
 def _entry_name(name: str, split: str, num_splits: int) -> str:

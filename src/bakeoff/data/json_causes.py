@@ -1,6 +1,6 @@
 """Why a text is not JSON, in the words of the person who wrote it."""
 
-from bakeoff.base.errors import UserError
+from bakeoff.data.mistakes import NotJsonError
 
 # What word processors and Chinese input methods write in place of what JSON wants.
 _PUNCTUATION = dict(zip("‘’“”，：｛｝［］", "''\"\",:{}[]", strict=True))  # noqa: RUF001
@@ -8,7 +8,7 @@ _PYTHON_WORDS = {"None": "null", "True": "true", "False": "false"}
 _EXCERPT_CHARACTERS = 24
 
 
-def json_error(text: str, position: int, message: str, *, where: str) -> UserError:
+def json_error(text: str, position: int, message: str, *, where: str) -> NotJsonError:
     """The error for ``text`` going wrong at ``position``.
 
     Args:
@@ -23,7 +23,7 @@ def json_error(text: str, position: int, message: str, *, where: str) -> UserErr
     line = f"line {before.count(chr(10)) + 1}, " if "\n" in text else ""
     start = max(0, position - _EXCERPT_CHARACTERS)
     excerpt = " ".join(text[start : position + _EXCERPT_CHARACTERS].split())
-    return UserError(
+    return NotJsonError(
         f"{where}: not valid JSON at {line}column {column}: {cause}, near `{excerpt}`", hint=hint
     )
 

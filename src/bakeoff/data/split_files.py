@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -29,7 +29,9 @@ FILE_TYPES: Registry[ReadRows] = Registry(
     },
 )
 _PACKABLE = (".csv", ".json", ".jsonl", ".txt")
-_COUNTED_IN_ROWS = (".arrow", ".parquet")
+_TABLES = (".arrow", ".parquet")
+"""Counted in rows, not lines, and read by column."""
+
 _ABOUT_DATA = frozenset(
     {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 )
@@ -69,8 +71,26 @@ def rows_file(path: Path, layout: Layout | Columns) -> RowsFile:
     if isinstance(layout, Columns):
         layout = make_layout("prompt-response", layout, Tags())
     read = partial(FILE_TYPES.get(suffix), path, partial(choose_columns, layout))
-    unit = "row" if suffix in _COUNTED_IN_ROWS else "line"
+    unit = "row" if suffix in _TABLES else "line"
     return RowsFile(str(path), unit, read, layout)
+
+
+def whole_rows(file: RowsFile) -> Iterator[tuple[int, object]]:
+    """As ``file.read()``, but with every column, for what shows the rows or passes them on.
+
+    Raises:
+        UserError: At the first row that cannot be read.
+    """
+    path = Path(file.label)
+    suffix = data_suffix(path.name) if path.is_file() else None
+    if suffix in _TABLES or suffix == ".csv":
+        return FILE_TYPES.get(suffix)(path, _every_column)
+    return file.read()
+
+
+def _every_column(present: Sequence[str], *, where: str) -> list[str]:  # noqa: ARG001
+    """Of columns with the same name none can be told from the other; no format wants them here."""
+    return [name for name in present if list(present).count(name) == 1]
 
 
 def files_of_split(names: Iterable[str], split: str, subset: str | None) -> list[str]:

@@ -19,7 +19,9 @@ class ColumnFacts(Document):
     """One column over all rows that could be read."""
 
     name: str
-    role: Literal["prompt", "response"] | None
+    role: str | None
+    """What of `data.columns` it is read as, such as `prompt`; None: it is not used."""
+
     types: dict[str, int]
     """How often a value is text, a number, a list..."""
 

@@ -33,19 +33,19 @@ class LengthChecks:
         self._num_answers_too_long = 0
 
     def add(self, rows: Sequence[Placed]) -> None:
-        texts = []
+        texts: list[str] = []
+        ends: list[int] = []
         for placed in rows:
             texts += [str(part["text"]) for part in self._renderer.segments(placed.row)]
+            ends.append(len(texts))
         counts = self._counts(texts)
         added = self._tokenizer.num_added if self._tokenizer else 1
-        per_row = len(texts) // len(rows)
-        for index, placed in enumerate(rows):
-            parts = counts[index * per_row : (index + 1) * per_row]
-            length = sum(parts) + added
+        for placed, start, end in zip(rows, [0, *ends], ends, strict=False):
+            length = sum(counts[start:end]) + added
             self.lengths.append(length)
             if length > self._max_length:
                 self._too_long.add(placed.place, f"{length:,} {self._unit}")
-                self._num_answers_too_long += parts[-1] + added > self._max_length
+                self._num_answers_too_long += counts[end - 1] + added > self._max_length
 
     def summary(self) -> Lengths | None:
         """None for a split without rows."""

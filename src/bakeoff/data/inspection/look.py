@@ -1,21 +1,22 @@
 """`bakeoff data inspect`: what rows look like, and what a training makes of them."""
 
+import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hub import Report
+from bakeoff.data.formats.reading import RowReader
 from bakeoff.data.inspection.lengths import LengthChecks
 from bakeoff.data.inspection.subject import OpenedSplits
 from bakeoff.data.inspection.texts import Placed
 from bakeoff.data.inspection.tokens import TrainingTokenizer, load_tokenizer
 from bakeoff.data.inspection.tolerant import BadRow, read_tolerantly
 from bakeoff.data.prompt import PromptRenderer
-from bakeoff.data.rows import check_row
 from bakeoff.data.sources import RowsFile
 from bakeoff.schema.data_inspection import (
     Bin,
@@ -25,7 +26,8 @@ from bakeoff.schema.data_inspection import (
     Segment,
     SplitSize,
 )
-from bakeoff.schema.recipe import Columns, PromptSpec, TrainSpec
+from bakeoff.schema.recipe import PromptSpec, TrainSpec
+from bakeoff.schema.sample import Layout
 
 _NUM_BINS = 12
 _BATCH_ROWS = 500
@@ -65,7 +67,7 @@ def inspect_rows(
     Raises:
         UserError: The prompt's template or the tokenizer is broken.
     """
-    look = _Look(settings, opened.columns)
+    look = _Look(settings, opened.layout)
     shown = "train" if "train" in opened.files else next(iter(opened.files))
     for split, files in opened.files.items():
         for file in files:
@@ -99,7 +101,7 @@ def inspect_rows(
 class _Look:
     """What one pass over all splits gathers."""
 
-    def __init__(self, settings: InspectSettings, columns: Columns) -> None:
+    def __init__(self, settings: InspectSettings, layout: Layout) -> None:
         self.tokenizer = load_tokenizer(settings.tokenizer_dir)
         self.sizes: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
@@ -107,7 +109,8 @@ class _Look:
         self.samples: list[Sample] = []
         self.num_rows = 0
         self._settings = settings
-        self._columns = columns
+        self._layout = layout
+        self._roles: dict[str, str] = {}
         self._found: dict[str, _Column] = {}
         self._renderer = PromptRenderer(settings.prompt)
         self._batch: list[Placed] = []
@@ -120,24 +123,22 @@ class _Look:
         )
 
     def read(self, split: str, file: RowsFile, *, is_shown: bool) -> None:
-        for number, value in read_tolerantly(file):
+        reader = RowReader(file.layout or self._layout)
+        for number, value in read_tolerantly(file, every_column=True):
             self.num_rows += 1
             place = f"{file.label}, {file.unit} {number}"
             if isinstance(value, dict):
                 self._note_columns(value)
                 if is_shown and len(self.first_rows) < self._settings.num_shown:
                     self.first_rows.append(value)
-            try:
-                row = (
-                    None
-                    if isinstance(value, BadRow)
-                    else check_row(value, self._columns, where=place)
-                )
-            except UserError:
-                row = None
+            row = None
+            if not isinstance(value, BadRow):
+                with contextlib.suppress(UserError):
+                    row = reader.row(value, where=place)
             if row is None:
                 self.bad[split] += 1
                 continue
+            self._roles.update({name: role for role, name in reader.columns(value).items()})
             self.sizes[split] += 1
             if is_shown:
                 self._add(Placed(place, row))
@@ -148,14 +149,10 @@ class _Look:
             self._batch = []
 
     def columns_facts(self) -> tuple[ColumnFacts, ...]:
-        roles: dict[str, Literal["prompt", "response"]] = {
-            self._columns.response: "response",
-            self._columns.prompt: "prompt",
-        }
         return tuple(
             ColumnFacts(
                 name=name,
-                role=roles.get(name),
+                role=self._roles.get(name),
                 types=dict(column.types.most_common()),
                 num_filled=column.num_filled,
                 num_rows=self.num_rows,
