@@ -96,6 +96,21 @@ BROKEN = {
         ["line 2", "one object spans several lines"],
     ),
     "nothing": ("\n\n", "no-rows", []),
+    "null for an answer": (
+        GOOD + '{"question": "2 + 2?", "answer": null}\n',
+        "empty",
+        ["line 2", "`answer` must be text, got null"],
+    ),
+    "no comma between rows": (
+        f"[{GOOD}{GOOD.replace('one', 'six')}]",
+        "json",
+        ["after row 1", "line 2, column 1", "a comma is missing"],
+    ),
+    "rows one level below": (
+        f'{{"data": [{GOOD.strip()}]}}',
+        "missing-column",
+        ["the rows lie inside `data`"],
+    ),
 }
 
 
@@ -110,6 +125,7 @@ def test_each_mistake_is_found_and_said_by_name(write, check, mistake):
         assert word in shown
     assert bad.why
     assert bad.todo
+    assert found.num_errors == (mistake != "BOM")
     assert bad.severity == ("warning" if mistake == "BOM" else "error")
 
 
@@ -237,6 +253,7 @@ def test_an_array_with_a_mistake_ends_there_and_is_an_error(write, check):
     write("rows.json", "[" + GOOD.strip() + ", {'question': 1}]")
     found = check("rows.json")
     assert "row 2" in finding(found, "json").examples[0].place
+    assert "what follows in " in finding(found, "json").message
     assert found.splits["train"].num_rows == 1
 
 

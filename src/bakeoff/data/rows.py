@@ -184,7 +184,8 @@ def checked_text(value: object, key: str, *, where: str, may_be_blank: bool = Fa
         UserError: What was expected there and what came.
     """
     if not isinstance(value, str):
-        raise WrongTypeError(
+        kind = EmptyTextError if value is None else WrongTypeError
+        raise kind(
             f"{where}: `{key}` must be text, got {described(value)}",
             hint="correct the row or take it out",
         )

@@ -28,6 +28,17 @@ FILE_TYPES: Registry[ReadRows] = Registry(
         ".txt": "bakeoff.data.text_rows:read_text",
     },
 )
+_FIRST = {
+    ".zip": "unpack it",
+    ".tar": "unpack it",
+    ".7z": "unpack it",
+    ".rar": "unpack it",
+    ".xlsx": "save it as CSV UTF-8",
+    ".xls": "save it as CSV UTF-8",
+    ".tsv": "save it with commas as .csv",
+}
+"""What to do with files of other kinds that people have."""
+
 _PACKABLE = (".csv", ".json", ".jsonl", ".txt")
 _TABLES = (".arrow", ".parquet")
 """Counted in rows, not lines, and read by column."""
@@ -63,9 +74,11 @@ def rows_file(path: Path, layout: Layout | Columns) -> RowsFile:
     """
     suffix = data_suffix(path.name)
     if suffix is None:
+        known = [_FIRST[ending] for ending in path.suffixes if ending in _FIRST]
+        first = f"{known[0]} first; " if known else ""
         raise UserError(
             f"{path} is no kind of file that rows are read from",
-            hint=f"known are {', '.join(FILE_TYPES.names())}, and those of text also packed "
+            hint=f"{first}known are {', '.join(FILE_TYPES.names())}, and those of text also packed "
             f"({', '.join(PACKINGS)})",
         )
     if isinstance(layout, Columns):

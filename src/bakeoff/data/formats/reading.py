@@ -109,12 +109,26 @@ def find_format(row: Mapping[str, object], layout: Layout, *, where: str) -> str
     best = max(fits, key=lambda name: fits[name])
     if fits[best]:
         return best
+    inside = _rows_inside(row)
+    if inside is not None:
+        raise MissingColumnError(
+            f"{where}: the rows lie inside `{inside}`, one level below the top",
+            hint=f"write the list under `{inside}` alone into the file",
+        )
     missing = next(
         (role, name)
         for role, name in {"prompt": "question", "response": "answer"}.items()
         if name not in row
     )
     raise missing_column(missing[1], missing[0], present=[str(name) for name in row], where=where)
+
+
+def _rows_inside(row: Mapping[str, object]) -> str | None:
+    """The key under which a whole dataset lies, as in `{"data": [{...}, {...}]}`."""
+    for name, value in row.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return name
+    return None
 
 
 def choose_columns(layout: Layout, present: Sequence[str], *, where: str) -> list[str]:

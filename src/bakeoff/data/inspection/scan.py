@@ -62,6 +62,8 @@ _HEADLINES = {
     "unknown-role": "conversations with a speaker of an unknown name",
     "structure": "rows that cannot be trained on",
 }
+# Where nothing may tell at which place the next row begins.
+_ENDING = ("json", "encoding", "file")
 # What to do stands with the kind already.
 _SAID_BY_KIND = ("encoding", "empty", "role-order")
 
@@ -85,6 +87,9 @@ class Scan:
     num_words: "list[np.ndarray]" = field(default_factory=list)
     bad: dict[str, Tally] = field(default_factory=dict)
     files: tuple[str, ...] = ()
+    unread_files: list[str] = field(default_factory=list)
+    """Files that could not be read to their end."""
+
     marked_files: list[str] = field(default_factory=list)
     """Files that begin with a byte-order mark."""
 
@@ -103,6 +108,8 @@ class Scan:
         seen = self.num_bad_rows + len(self.spool)
         for code, tally in self.bad.items():
             message = f"{_HEADLINES[code]}: {tally.count:,}"
+            if code in _ENDING and self.unread_files:
+                message += f"; what follows in {', '.join(self.unread_files)} was not read"
             yield make_finding(
                 code,
                 message,
@@ -114,7 +121,7 @@ class Scan:
         for label in self.marked_files:
             message = f"{label} begins with a byte-order mark (BOM)"
             yield make_finding("byte-order-mark", message, count=1, split=self.split)
-        if not len(self.spool):
+        if not len(self.spool) and not self.bad:
             message = f"{', '.join(self.files)}: no row can be used"
             yield make_finding("no-rows", message, count=0, split=self.split)
 
@@ -164,6 +171,8 @@ def _checked_rows(
             where = f"{file.label}, {file.unit} {number}"
             if isinstance(value, BadRow):
                 _note(scan, value.error, where, otherwise="file")
+                if value.is_last:
+                    scan.unread_files.append(file.label)
                 continue
             try:
                 row = reader.row(value, where=where)
@@ -184,6 +193,8 @@ def _checked_rows(
 
 def _note(scan: Scan, error: UserError, where: str, *, otherwise: str) -> None:
     code = _CODES.get(type(error), otherwise)
-    text = str(error).removeprefix(f"{where}: ").removeprefix(f"{where}, ")
+    text = str(error)
+    for known in (f"{where}: ", f"{where}, ", f"{where.rpartition(', ')[0]}, "):
+        text = text.removeprefix(known)
     hint = f" ({error.hint})" if error.hint and code not in _SAID_BY_KIND else ""
     scan.bad.setdefault(code, Tally()).add(where, text + hint)

@@ -19,6 +19,8 @@ class BadRow:
     """A row that cannot be read."""
 
     error: UserError
+    is_last: bool = False
+    """Nothing tells where the next row begins."""
 
 
 def read_tolerantly(file: RowsFile, *, every_column: bool = False) -> Iterator[tuple[int, object]]:
@@ -38,7 +40,7 @@ def read_tolerantly(file: RowsFile, *, every_column: bool = False) -> Iterator[t
         for number, value in whole_rows(file) if every_column else file.read():
             yield number, value
     except UserError as error:
-        yield number + 1, BadRow(error)
+        yield number + 1, BadRow(error, is_last=True)
 
 
 def has_byte_order_mark(file: RowsFile) -> bool:
