@@ -421,7 +421,7 @@ def test_languages_are_told_and_a_shift_between_splits_is_a_warning(write, check
     shift = finding(found, "language-shift")
     assert "Chinese makes 100% of test, but 0% of train" in shift.message
     told = {one.split: one.message for one in found.findings if one.code == "languages"}
-    assert told == {"train": "Latin 100.0%", "test": "Chinese 100.0%"}
+    assert told == {"train": "languages: Latin 100.0%", "test": "languages: Chinese 100.0%"}
 
 
 def test_columns_of_usual_names_are_found_and_the_others_are_named(write, check):

@@ -86,11 +86,24 @@ def _row(row: dict[str, Any]) -> Table:
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in row.items():
-        text = (
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        )
-        table.add_row(Text(name), Text(_shortened(text)))
+        table.add_row(Text(name), Text(_shortened(_as_text(value))))
     return table
+
+
+def _as_text(value: object) -> str:
+    """Text as it is, turns one a line, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return "\n".join(_turn_text(item) for item in value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _turn_text(turn: object) -> str:
+    """`human: What is one and one?` of a turn that says who speaks and what, and no more."""
+    if isinstance(turn, dict) and len(turn) == 2 and all(isinstance(v, str) for v in turn.values()):
+        return ": ".join(turn.values())
+    return json.dumps(turn, ensure_ascii=False, default=str)
 
 
 def _shortened(text: str) -> str:

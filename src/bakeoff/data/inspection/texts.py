@@ -121,7 +121,8 @@ def language_findings(by_split: dict[str, Counter[str]]) -> Iterator[Finding]:
     filled = {split: counts for split, counts in by_split.items() if counts}
     for split, counts in filled.items():
         total = counts.total()
-        message = ", ".join(f"{name} {count / total:.1%}" for name, count in counts.most_common())
+        shares = ", ".join(f"{name} {count / total:.1%}" for name, count in counts.most_common())
+        message = f"languages: {shares}"
         yield make_finding("languages", message, count=total, out_of=total, split=split)
         if "train" in filled and split != "train":
             yield from _language_shift(split, counts, filled["train"])
