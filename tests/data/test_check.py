@@ -370,6 +370,25 @@ def test_rows_that_are_too_long_are_counted_with_the_recipes_tokenizer(write, ch
     )
 
 
+def test_what_cutting_questions_would_save_is_told(write, check, tiny_model):
+    rows = tiny.rows(6)
+    rows[2]["answer"] = "So " * 200 + rows[2]["answer"]
+    rows[4]["question"] = "So " * 200 + rows[4]["question"]
+    write("rows.jsonl", rows)
+    how = {"max_length": 100, "overlong": "truncate-prompt-left", "tokenizer_dir": tiny_model}
+    message = finding(check(**how), "too-long").message
+    assert "would cut 1 of them at the beginning of the question, and drop 1 in which" in message
+
+
+def test_rows_that_the_template_fails_on_are_an_error_with_their_place(write, check):
+    write("rows.jsonl", [qa("four"), qa("longer")])
+    prompt = PromptSpec(text="{{ 1 // (prompt | length - 4) }}{{ prompt }}")
+    failed = finding(check(prompt=prompt), "template")
+    assert (failed.severity, failed.count, failed.out_of) == ("error", 1, 2)
+    assert "line 1" in failed.examples[0].place
+    assert "by zero" in failed.examples[0].text
+
+
 def test_without_a_tokenizer_lengths_are_called_estimates(write, check):
     write("rows.jsonl", [qa("word " * 200)])
     found = check()

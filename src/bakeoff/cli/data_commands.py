@@ -60,6 +60,7 @@ def inspect(
     settings = InspectSettings(
         source=source,
         prompt=subject.recipe.prompt,
+        chat=subject.chat,
         train=subject.recipe.train,
         num_shown=rows,
         tokenizer_dir=subject.model_dir,
@@ -97,6 +98,7 @@ def check(
     settings = CheckSettings(
         source=source,
         prompt=recipe.prompt,
+        chat=subject.chat,
         max_length=recipe.train.max_length,
         overlong=recipe.train.overlong,
         allow_overlap=recipe.data.allow_overlap,

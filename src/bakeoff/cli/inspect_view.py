@@ -144,6 +144,8 @@ def _sample(sample: Sample, end_token: str | None) -> Text:
     if sample.token_ids is not None and sample.labels is not None:
         learned = sum(label >= 0 for label in sample.labels)
         text.append(f": {len(sample.token_ids):,} tokens, {learned:,} of them learned")
+    if sample.num_cut:
+        text.append(f" - {sample.num_cut:,} more were cut off the question's beginning", "yellow")
     if sample.is_dropped:
         text.append(" - longer than allowed, never trained on", "red")
     text.append("\n").append_text(_marked_text(sample, end_token))

@@ -64,7 +64,12 @@ class _CellSteps:
 
     def sources(self) -> Iterator[Step]:
         yield ModelStep(id=self._model_id, model=self._recipe.model)
-        yield DataStep(id=self._data_id, data=self._recipe.data, prompt=self._recipe.prompt)
+        yield DataStep(
+            id=self._data_id,
+            data=self._recipe.data,
+            prompt=self._recipe.prompt,
+            model_id=self._template_model,
+        )
 
     def base_evaluations(self) -> Iterator[Step]:
         if self._recipe.evaluate.base:
@@ -87,6 +92,11 @@ class _CellSteps:
         return short_id(["model", ID_VERSION, self._model_print])
 
     @property
+    def _template_model(self) -> str | None:
+        """Plain text is the same text for every model."""
+        return None if self._recipe.prompt.is_raw else self._model_id
+
+    @property
     def _data_id(self) -> str:
         return self._data_key(without=set())
 
@@ -95,7 +105,8 @@ class _CellSteps:
         told_by_fingerprint = {"source", "train", "validation", "test", "revision", "subset"}
         spec = self._recipe.data.model_dump(mode="json", exclude=told_by_fingerprint | without)
         prompt = self._recipe.prompt.model_dump(mode="json")
-        return short_id(["data", ID_VERSION, self._data_print, spec, prompt])
+        read = [self._data_print, spec, prompt, self._template_model]
+        return short_id(["data", ID_VERSION, *read])
 
     def _asked_key(self, num_fewshot: int) -> str:
         """What an evaluation reads: test rows alone, unless examples are drawn from the others.

@@ -18,6 +18,7 @@ from bakeoff.runner.provenance import make_provenance
 from bakeoff.runner.records import eval_record, train_record
 from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.plan import DataStep, EvalPlan, ModelStep, TrainPlan, run_name
 from bakeoff.schema.record import Provenance, Record
 from bakeoff.schema.results import (
@@ -72,11 +73,17 @@ class Executor:
                     base_dir=self._base_dir,
                     cache_dir=self._workspace.cache_dir,
                     output_dir=folder,
+                    chat=self._chat_template_of(step),
                     hub=self._hub,
                     progress=self._progress_of(step),
                 )
         manifest = DataManifest.model_validate(read_json(manifest_path))
         self._data[step.id] = _PreparedData(folder, manifest)
+
+    def _chat_template_of(self, step: DataStep) -> ChatTemplate | None:
+        if step.model_id is None:
+            return None
+        return models.read_chat_template(self._models[step.model_id][0])
 
     def train(self, step: TrainPlan) -> Record:
         prepared = self._data[step.data_id]

@@ -61,6 +61,10 @@ class Sample(Document):
     labels: tuple[int, ...] | None
     """The token's own id where it is learned, -100 elsewhere."""
 
+    num_cut: int | None
+    """Tokens at the beginning of the first question that the training does not see, for the row is
+    too long; None: no tokenizer is on disk."""
+
     is_dropped: bool
     """Longer than allowed: the training never sees it."""
 

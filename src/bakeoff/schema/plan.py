@@ -74,6 +74,8 @@ class DataStep(Document):
     id: str
     data: DataSpec
     prompt: PromptSpec
+    model_id: str | None
+    """Whose chat template and special tokens the rows are rendered with; None: nobody's."""
 
 
 class TrainPlan(Document):

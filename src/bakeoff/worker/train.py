@@ -110,6 +110,8 @@ def _load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Row
     for split, rows in (("training", train), ("validation", validation)):
         if rows.num_dropped:
             events.warning(f"{rows.num_dropped} {split} rows are left out: {longer}.")
+        if rows.num_truncated:
+            events.warning(f"{rows.num_truncated} {split} prompts lost their beginning: {longer}.")
     return train, validation
 
 
@@ -151,7 +153,7 @@ def _facts(train: Rows, loop: Loop) -> dict[str, Any]:
         "num_examples": len(train.rows),
         "num_train_tokens": train.num_tokens,
         "num_label_tokens": train.num_targets,
-        "num_truncated": 0,
+        "num_truncated": train.num_truncated,
         "num_dropped": train.num_dropped,
         "batch_digest": digest_order(train.rows, loop.order, loop.num_steps),
         "peak_device_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,

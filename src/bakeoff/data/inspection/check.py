@@ -18,8 +18,9 @@ from bakeoff.data.inspection.subject import OpenedSplits
 from bakeoff.data.inspection.texts import Placed, TextChecks, language_findings
 from bakeoff.data.inspection.tokens import load_tokenizer
 from bakeoff.data.inspection.words import Batch
-from bakeoff.data.prompt import PromptRenderer
+from bakeoff.data.prompt import make_renderer
 from bakeoff.data.spool import Spool
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.data_check import DataCheck, Finding, SplitFacts
 from bakeoff.schema.recipe import PromptSpec
 
@@ -33,6 +34,9 @@ class CheckSettings:
 
     source: str
     prompt: PromptSpec
+    chat: ChatTemplate | None = None
+    """The model's; None where the prompt needs none."""
+
     max_length: int
     overlong: str = "drop"
     allow_overlap: bool = False
@@ -95,7 +99,7 @@ class _Check:
         self.scans: dict[str, Scan] = {}
         self._settings = settings
         self._report = report
-        self._renderer = PromptRenderer(settings.prompt)
+        self._renderer = make_renderer(settings.prompt, settings.chat)
         self._texts: dict[str, TextChecks] = {}
         self._lengths: dict[str, LengthChecks] = {}
         self._held: dict[str, _Held] = {}

@@ -72,10 +72,15 @@ KINDS: dict[str, Kind] = {
     "structure": Kind(
         "error", "what cannot be read as a conversation cannot be trained on", "correct the rows"
     ),
+    "template": Kind(
+        "error",
+        "a row that the template cannot render stops the training before its first step",
+        "correct the rows or the template (`prompt.template`, `prompt.text`)",
+    ),
     "too-long": Kind(
         "warning",
-        "bakeoff drops such rows whole, so that no answer loses its end; a framework that cuts "
-        "rows instead would train on answers without their end",
+        "bakeoff never cuts an answer; a framework that cuts rows at their end would train on "
+        "answers without it",
         "raise `train.max_length`, or shorten or leave out the rows",
     ),
     "duplicate": Kind(

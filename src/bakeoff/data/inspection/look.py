@@ -14,10 +14,11 @@ from bakeoff.data.formats.reading import RowReader
 from bakeoff.data.inspection.lengths import LengthChecks
 from bakeoff.data.inspection.subject import OpenedSplits
 from bakeoff.data.inspection.texts import Placed
-from bakeoff.data.inspection.tokens import TrainingTokenizer, load_tokenizer
+from bakeoff.data.inspection.tokens import load_tokenizer
 from bakeoff.data.inspection.tolerant import BadRow, read_tolerantly
-from bakeoff.data.prompt import PromptRenderer
+from bakeoff.data.prompt import make_renderer
 from bakeoff.data.sources import RowsFile
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.data_inspection import (
     Bin,
     ColumnFacts,
@@ -40,6 +41,9 @@ class InspectSettings:
 
     source: str
     prompt: PromptSpec
+    chat: ChatTemplate | None = None
+    """The model's; None where the prompt needs none."""
+
     train: TrainSpec
     num_shown: int
     tokenizer_dir: Path | None = None
@@ -74,6 +78,8 @@ def inspect_rows(
             report(look.num_rows, 0, f"reading {file.label}")
             look.read(split, file, is_shown=split == shown)
     look.finish()
+    look.bad[shown] += look.lengths.num_not_rendered
+    look.sizes[shown] -= look.lengths.num_not_rendered
     tokenizer = look.tokenizer
     return DataInspection(
         source=settings.source,
@@ -112,7 +118,7 @@ class _Look:
         self._layout = layout
         self._roles: dict[str, str] = {}
         self._found: dict[str, _Column] = {}
-        self._renderer = PromptRenderer(settings.prompt)
+        self._renderer = make_renderer(settings.prompt, settings.chat)
         self._batch: list[Placed] = []
         self.lengths = LengthChecks(
             "train",
@@ -167,7 +173,8 @@ class _Look:
 
     def _add(self, placed: Placed) -> None:
         if len(self.samples) < self._settings.num_shown:
-            self.samples.append(self._sample(placed))
+            with contextlib.suppress(UserError):  # counted with the unusable rows in the end
+                self.samples.append(self._sample(placed))
         self._batch.append(placed)
         if len(self._batch) == _BATCH_ROWS:
             self.finish()
@@ -175,7 +182,14 @@ class _Look:
     def _sample(self, placed: Placed) -> Sample:
         train = self._settings.train
         segments = self._renderer.segments(placed.row)
-        made = make_row(self.tokenizer, segments, loss_on=train.loss_on)
+        made = None
+        if self.tokenizer is not None:
+            made = self.tokenizer.row(
+                segments,
+                loss_on=train.loss_on,
+                max_length=train.max_length,
+                overlong=train.overlong,
+            )
         learns_all = train.loss_on == "all"
         return Sample(
             place=placed.place,
@@ -183,20 +197,11 @@ class _Look:
                 Segment(text=str(part["text"]), learned=bool(part["loss"]) or learns_all)
                 for part in segments
             ),
-            token_ids=made[0],
-            labels=made[1],
-            is_dropped=made[0] is not None and len(made[0]) > train.max_length,
+            token_ids=tuple(made.token_ids) if made else None,
+            labels=tuple(made.labels) if made else None,
+            num_cut=made.num_cut if made else None,
+            is_dropped=made is not None and len(made.token_ids) > train.max_length,
         )
-
-
-def make_row(
-    tokenizer: TrainingTokenizer | None, segments: list[dict[str, str | bool]], *, loss_on: str
-) -> tuple[tuple[int, ...], tuple[int, ...]] | tuple[None, None]:
-    """Token ids and labels, or nothing without a tokenizer."""
-    if tokenizer is None:
-        return None, None
-    row = tokenizer.row(segments, loss_on=loss_on)
-    return tuple(row.token_ids), tuple(row.labels)
 
 
 def histogram(lengths: "array[int]") -> tuple[Bin, ...]:
