@@ -161,12 +161,12 @@ def turns(*pairs, **extra):
 USER, ASSISTANT = ("user", "1?"), ("assistant", "1")
 
 BAD_ROWS = {
-    "two questions": (turns(USER, USER, ASSISTANT), "`messages[1]` is said by `user`; the assistant",
+    "two questions": (turns(USER, USER, ASSISTANT), "two turns of the user in a row",
                       "take turns"),
-    "answer first": (turns(ASSISTANT, USER), "`messages[0]` is said by `assistant`; the user", "first"),
-    "late system": (turns(USER, ("system", "S"), ASSISTANT), "`messages[1]` is said by `system`", "one"),
-    "no answer": (turns(USER), "ends without an answer", "one question and its answer"),
-    "system alone": (turns(("system", "S")), "ends without an answer", "one question"),
+    "answer first": (turns(ASSISTANT, USER), "`messages[0]` is said by the assistant", "first"),
+    "late system": (turns(USER, ("system", "S"), ASSISTANT), "`messages[1]` is a system message", "one"),
+    "no answer": (turns(USER), "ends with the user, without an answer", "one question and its answer"),
+    "system alone": (turns(("system", "S")), "without an answer", "one question"),
     "no turns": ({"messages": []}, "`messages` is empty", "one question"),
     "no list": ({"messages": "hi"}, "no column `question`", "data.columns.prompt"),
     "turn no object": ({"messages": [["user", "x"]]}, "`messages[0]` must be an object, got a list",

@@ -178,7 +178,7 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     if as_json:
         print_json(record.model_dump(mode="json"))
     else:
-        out().print(split_view(record, output, subject.opened.columns, is_reused=is_reused))
+        out().print(split_view(record, output, subject.recipe.data, is_reused=is_reused))
 
 
 @contextlib.contextmanager
