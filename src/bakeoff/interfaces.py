@@ -38,6 +38,10 @@ class Backend(Protocol):
     requirements: ClassVar[tuple[str, ...]]
     """Distributions that its environment must hold."""
 
+    environment: ClassVar[str | None]
+    """Name of the environment that it runs in; None: that of bakeoff's own jobs, in which the
+    ``requirements`` are looked for before anything starts."""
+
     accepts: ClassVar[frozenset[Dialect]]
 
     def check(self, plan: TrainPlan) -> Sequence[Problem]:

@@ -175,7 +175,7 @@ class _Reader:
         if key[:2] == _TEMPLATE_KEY:
             return _template_text(node, self.base, self.positions.get(_TEMPLATE_KEY, self.name))
         place = key[:-1] if key and isinstance(key[-1], int) else key
-        if place in _SOURCE_KEYS:
+        if place in _SOURCE_KEYS or place[:1] == ("env",):
             return _absolute_source(node, self.base)
         return _absolute_split(node, self.base) if place in _SPLIT_KEYS else _scalar(node)
 

@@ -22,6 +22,7 @@ class BuiltinBackend:
         "torch>=2.8",
         "transformers>=5",
     )
+    environment: ClassVar[str | None] = None
     accepts: ClassVar[frozenset[Dialect]] = frozenset({Dialect.PLAIN})
 
     def check(self, plan: TrainPlan) -> Sequence[Problem]:

@@ -1,6 +1,7 @@
 """Short trainings by every backend, watched from inside, and what they came to."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 from bakeoff.backends import BACKENDS
@@ -65,7 +66,8 @@ class ParityRunner:
     def _probe(self, step: TrainPlan) -> ProbedRun:
         run_dir = self._fresh(run_name(step))
         backend = BACKENDS.get(step.backend)()
-        launch = backend.render(step, self._executor.inputs_of(step, probe=True), run_dir)
+        inputs = replace(self._executor.inputs_of(step), probe=True)
+        launch = backend.render(step, inputs, run_dir)
         outcome = run_process(
             launch,
             run_dir,
@@ -97,7 +99,8 @@ class ParityRunner:
 
     def _reference(self, step: TrainPlan) -> Reference:
         folder = self._fresh(f"reference-{short_id(_common(step))}")
-        launch = reference_launch(step, self._executor.inputs_of(step))
+        inputs = replace(self._executor.inputs_of(step), python=self._workspace.python)
+        launch = reference_launch(step, inputs)
         self._observer.note("computing the loss before the first step by a plain forward pass")
         run_worker(launch, folder, environment=self._workspace.environment)
         return Reference.model_validate(read_json(folder / "result.json"))

@@ -12,12 +12,14 @@ from bakeoff import data, models
 from bakeoff.backends import BACKENDS
 from bakeoff.base.errors import UserError
 from bakeoff.base.sources import resolve_path
+from bakeoff.envs import ENVIRONMENTS
 from bakeoff.evals import ENGINES
 from bakeoff.planning.check import check_distribution
 from bakeoff.planning.expand import Matrix, expand
 from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
+from bakeoff.runner.environments import environment_of
 from bakeoff.schema.plan import EvalPlan, Plan, Problem, TrainPlan
 from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec
 from bakeoff.strategies import STRATEGIES
@@ -60,11 +62,12 @@ def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Pat
                     spec, base_dir=base_dir, cache_dir=cache_dir
                 ),
                 of_data=lambda spec: data.fingerprint(spec, base_dir=base_dir),
+                environment=environment_of,
             ),
         )
     except UserError as error:
         raise _with_place(tree, error) from error
-    problems = list(dict.fromkeys(problems_of(plan)))
+    problems = list(dict.fromkeys([*_unknown_environments(matrix), *problems_of(plan)]))
     if problems:
         raise as_user_error(tree, problems)
     return PreparedStudy(tree=tree, plan=plan, base_dir=base_dir)
@@ -143,7 +146,16 @@ def _training_problems(step: TrainPlan) -> Iterator[Problem]:
     yield from check_distribution(step, speaks=strategy.speaks, accepts=backend.accepts)
     yield from strategy.check(step.world)
     yield from backend.check(step)
-    yield from _missing_requirements("backend", step.backend, backend.requirements)
+    if backend.environment is None:
+        yield from _missing_requirements("backend", step.backend, backend.requirements)
+
+
+def _unknown_environments(matrix: Matrix) -> Iterator[Problem]:
+    for name in matrix.cells[0].recipe.env:
+        if name not in ENVIRONMENTS.names():
+            known = ", ".join(ENVIRONMENTS.names())
+            message = f"there is no environment `{name}`; there are {known}"
+            yield Problem(key=f"env.{name}", message=message)
 
 
 def _evaluation_problems(step: EvalPlan) -> Iterator[Problem]:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakeoff.base.hub import HubAccess
@@ -22,6 +22,9 @@ class Workspace:
 
     command_line: tuple[str, ...]
     hub: HubAccess
+    installing_environment: Mapping[str, str] = field(default_factory=dict)
+    """What the installation of an environment inherits: it knows the person's package index."""
+
     temporary_dir: Path | None = None
     """Where child processes put temporary files; None: the system's place."""
 

@@ -387,7 +387,7 @@ class LimitsSpec(RecipePart):
     """A process that tells nothing for so long hangs: it is ended, and the study goes on."""
 
 
-OF_THE_MACHINE = ("hub", "places", "limits")
+OF_THE_MACHINE = ("hub", "places", "limits", "env")
 """Keys that say how a study is done here, not what is done: the same for all of its cells."""
 
 
@@ -428,6 +428,9 @@ class Recipe(RecipePart):
     hub: HubSpec = HubSpec()
     places: PlacesSpec = PlacesSpec()
     limits: LimitsSpec = LimitsSpec()
+    env: dict[str, str] = Field(default_factory=dict)
+    """Interpreters or virtual environments in place of our own: `env: {swift: ~/swift/bin/python}`.
+    They are taken as they are; `bakeoff env check NAME --python PATH` proves one."""
 
     @model_validator(mode="before")
     @classmethod

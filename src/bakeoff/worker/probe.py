@@ -58,13 +58,22 @@ class Probe:
             for ids, learned in zip(token_ids, labels, strict=True)
         ]
 
-    def padded(self, inputs: Any) -> None:
-        """As :meth:`rows`, from the tensors (rows, width) that a trainer gives its model."""
-        mask = inputs["attention_mask"].bool().cpu()
+    def read_rows_of(self, model: torch.nn.Module) -> None:
+        """As :meth:`rows`, from the tensors (rows, width) that ``model`` is given in training."""
+        self._handles.append(model.register_forward_pre_hook(self._before, with_kwargs=True))
+
+    def _before(self, model: torch.nn.Module, _: Any, inputs: dict[str, Any]) -> None:
+        if not model.training:
+            return
         ids, labels = inputs["input_ids"].cpu(), inputs["labels"].cpu()
+        mask = inputs.get("attention_mask")
+        kept = torch.ones_like(ids) if mask is None or mask.dim() != 2 else mask.cpu()
+        # A trainer that computes the last logits only may hand over the last labels only.
+        missing = ids.shape[1] - labels.shape[1]
+        labels = torch.nn.functional.pad(labels, (missing, 0), value=_IGNORED)
         self.rows(
-            [row[kept].tolist() for row, kept in zip(ids, mask, strict=True)],
-            [row[kept].tolist() for row, kept in zip(labels, mask, strict=True)],
+            [row[here.bool()].tolist() for row, here in zip(ids, kept, strict=True)],
+            [row[here.bool()].tolist() for row, here in zip(labels, kept, strict=True)],
         )
 
     def write(self, run_dir: Path) -> None:

@@ -30,6 +30,7 @@ class Framework(ABC):
     warm-up steps at first; the worker puts the numbers there before it starts the framework.
     """
 
+    environment: ClassVar[str | None]
     accepts: ClassVar[frozenset[Dialect]] = frozenset({Dialect.PLAIN})
 
     name: ClassVar[str]
@@ -75,6 +76,7 @@ class Framework(ABC):
             "lora": plan.lora.model_dump(mode="json") if plan.lora is not None else None,
             "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
             "extra": plan.extra,
+            "probe": inputs.probe,
         }
         cache = run_dir / OUTPUT_DIR / "cache"
         env = {
