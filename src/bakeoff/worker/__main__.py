@@ -20,6 +20,7 @@ JOBS = {
     "train": "bakeoff.worker.train",
     "evaluate": "bakeoff.worker.evaluate",
     "convert": "bakeoff.worker.convert",
+    "trial": "bakeoff.worker.trial",
 }
 EXIT_CODES = {"finished": 0, "failed": 1, "out_of_memory": 3, "cancelled": 130}
 
