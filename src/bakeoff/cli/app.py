@@ -12,6 +12,7 @@ from bakeoff.cli import (
     convert_command,
     data_commands,
     doctor_commands,
+    env_commands,
     model_commands,
     parity_command,
     recipe_commands,
@@ -71,6 +72,8 @@ _model = typer.Typer(no_args_is_help=True, help="Fetch and describe models.")
 _model.command("fetch")(model_commands.fetch)
 _model.command("info")(model_commands.info)
 app.add_typer(_model, name="model")
+
+app.add_typer(env_commands.commands, name="env")
 
 
 def main() -> None:

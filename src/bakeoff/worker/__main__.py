@@ -22,6 +22,7 @@ JOBS = {
     "evaluate": "bakeoff.worker.evaluate",
     "convert": "bakeoff.worker.convert",
     "reference": "bakeoff.worker.reference",
+    "trial": "bakeoff.worker.trial",
 }
 EXIT_CODES = {"finished": 0, "failed": 1, "out_of_memory": 3, "cancelled": 130}
 
