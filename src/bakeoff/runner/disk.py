@@ -68,8 +68,8 @@ def disk_needs(
     sizes: dict[str, int | None] = {}
     for step in study.plan.steps:
         if isinstance(step, EnvironmentStep) and step_name(step) not in done:
-            size = ENVIRONMENTS.get(step.name).num_bytes
-            yield DiskNeed(workspace.cache_dir, f"environment {step.name}", size)
+            largest = ENVIRONMENTS.get(step.name).num_bytes
+            yield DiskNeed(workspace.cache_dir, f"environment {step.name}", largest)
         if isinstance(step, ModelStep):
             sizes[step.id] = _model_bytes(step, study, workspace)
             size = sizes[step.id]

@@ -271,7 +271,8 @@ class TrainSpec(RecipePart):
 
 class LoraSpec(RecipePart):
     """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685); read when the method is `lora` or
-    `qlora` (the same over a model in 4 bits, Dettmers et al. 2023, arXiv:2305.14314)."""
+    `qlora` (the same over a model in 4 bits, Dettmers et al. 2023, arXiv:2305.14314).
+    """
 
     rank: Positive = 16
     alpha: Annotated[float, Field(gt=0)] = 32.0

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bakeoff.backends.frameworks.config_text import Section, yaml_text
 from bakeoff.interfaces import Inputs
@@ -171,4 +171,3 @@ class Framework(ABC):
                     "could not be watched, resumed and compared",
                     hint="leave it out",
                 )
-
