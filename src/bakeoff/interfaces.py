@@ -28,6 +28,9 @@ class Inputs:
     artefact_dir: Path | None = None
     """Adapter or full model of the training that is evaluated; None: the untouched model."""
 
+    probe: bool = False
+    """Whether a training writes down what it really does (``bakeoff.schema.parity.Probe``)."""
+
 
 class Backend(Protocol):
     """A trainer: a plan becomes a child process, its logs become events."""

@@ -89,7 +89,13 @@ def workspace_of_study(
     # What a person set in the environment goes before what is derived here; a folder for temporary
     # files is always set there on Windows.
     environment = {**added, **workspace.environment, **_temporary_variables(settings.temporary)}
-    return replace(workspace, hub=access, environment=environment, temporary_dir=settings.temporary)
+    return replace(
+        workspace,
+        hub=access,
+        environment=environment,
+        temporary_dir=settings.temporary,
+        silence_limit_seconds=settings.silence_limit_seconds,
+    )
 
 
 def default_cache_dir() -> Path:

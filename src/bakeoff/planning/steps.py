@@ -17,7 +17,7 @@ from bakeoff.schema.plan import (
     TrainPlan,
     World,
 )
-from bakeoff.schema.recipe import DataSpec, ModelSpec, Recipe
+from bakeoff.schema.recipe import ADAPTER_METHODS, DataSpec, ModelSpec, Recipe
 
 ID_VERSION = 1
 """Part of every content id: raised when the same recipe would no longer do the same work."""
@@ -129,7 +129,9 @@ class _CellSteps:
             "device": recipe.device,
             "seed": recipe.seed,
             "train": recipe.train,
-            "lora": recipe.lora if recipe.method == "lora" else None,
+            "lora": recipe.lora if recipe.method in ADAPTER_METHODS else None,
+            "freeze": recipe.freeze if recipe.method == "freeze" else None,
+            "extra": recipe.extra.get(recipe.backend, {}),
         }
         draft = TrainPlan.model_validate({"id": "", "axes": {}, **fields})
         return draft.model_copy(update={"id": _train_id(draft), "axes": self._train_axes})

@@ -85,6 +85,18 @@ class Executor:
             return None
         return models.read_chat_template(self._models[step.model_id][0])
 
+    def bring(self, step: ModelStep | DataStep) -> None:
+        """Bring a source to disk."""
+        if isinstance(step, ModelStep):
+            self.fetch_model(step)
+        else:
+            self.prepare_data(step)
+
+    def inputs_of(self, step: TrainPlan, *, probe: bool = False) -> Inputs:
+        """Where a training finds what earlier steps brought."""
+        inputs = self._inputs(step.model_id, self._data[step.data_id].folder)
+        return replace(inputs, probe=probe)
+
     def train(self, step: TrainPlan) -> Record:
         prepared = self._data[step.data_id]
         backend = BACKENDS.get(step.backend)()
@@ -134,6 +146,7 @@ class Executor:
             environment=self._workspace.environment,
             read_events=translator.read_events,
             on_event=lambda event: self._observer.event(step, event),
+            silence_limit_seconds=self._workspace.silence_limit_seconds,
         )
         result = translator.read_result(run_dir) if outcome.status == "finished" else None
         provenance = make_provenance(

@@ -19,7 +19,7 @@ from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.schema.plan import EvalPlan, Plan, Problem, TrainPlan
-from bakeoff.schema.recipe import HubSpec
+from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -36,6 +36,7 @@ class StudySettings:
     """Of the machine that a study is run on; of no influence on its results."""
 
     hub: HubSpec
+    silence_limit_seconds: float
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -80,7 +81,7 @@ def read_matrix(recipe_path: Path, overrides: Sequence[str]) -> tuple[RecipeTree
         matrix = expand(tree.values)
     except InvalidRecipe as error:
         raise as_user_error(tree, error.problems) from error
-    axes = [name for name in matrix.cells[0].axes if name.partition(".")[0] in ("hub", "places")]
+    axes = [name for name in matrix.cells[0].axes if name.partition(".")[0] in OF_THE_MACHINE]
     if axes:
         message = "expected one value; it is the same for the whole study"
         raise as_user_error(tree, [Problem(key=name, message=message) for name in axes])
@@ -98,7 +99,12 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
     base_dir = recipe_path.resolve().parent
     folders = {name: resolve_path(text, base_dir).resolve() for name, text in recipe.places if text}
     where = {name: tree.where(f"places.{name}") for name in folders}
-    return StudySettings(hub=recipe.hub, where=where, **folders)
+    return StudySettings(
+        hub=recipe.hub,
+        silence_limit_seconds=60 * recipe.limits.silent_minutes,
+        where=where,
+        **folders,
+    )
 
 
 def require_places(settings: StudySettings, names: Sequence[str]) -> None:

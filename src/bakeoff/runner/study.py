@@ -10,7 +10,7 @@ from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.process_run import lock_of
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import EvalPlan, ModelStep, Step, TrainPlan, run_name
+from bakeoff.schema.plan import EvalPlan, Step, TrainPlan, run_name
 from bakeoff.schema.record import Record
 from bakeoff.schema.study import Study
 from bakeoff.store.runs import Store
@@ -86,10 +86,7 @@ class StudyRunner:
             self._run_or_reuse(step)
             return
         if step.id in needed:
-            if isinstance(step, ModelStep):
-                self._executor.fetch_model(step)
-            else:
-                self._executor.prepare_data(step)
+            self._executor.bring(step)
         self._observer.step_finished(step, None, reused=step.id not in needed)
 
     def _needed_sources(self) -> set[str]:

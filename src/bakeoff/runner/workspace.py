@@ -1,5 +1,6 @@
 """Where a study is run: folders, interpreter and the environment that processes inherit."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,9 @@ class Workspace:
     hub: HubAccess
     temporary_dir: Path | None = None
     """Where child processes put temporary files; None: the system's place."""
+
+    silence_limit_seconds: float = math.inf
+    """A run that tells nothing for so long is ended."""
 
     def data_dir(self, data_id: str) -> Path:
         return self.cache_dir / "data" / data_id

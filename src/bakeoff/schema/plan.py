@@ -6,13 +6,14 @@ again. Ids of inputs stand in for the inputs: the id of a training holds that of
 
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from bakeoff.schema.document import Document
 from bakeoff.schema.recipe import (
     DataSpec,
+    FreezeSpec,
     LoraSpec,
     Method,
     ModelSpec,
@@ -94,6 +95,12 @@ class TrainPlan(Document):
     train: TrainSpec
     lora: LoraSpec | None
     """None unless the method trains an adapter."""
+
+    freeze: FreezeSpec | None = None
+    """None unless the method is `freeze`."""
+
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the backend in its own words, as the recipe has them."""
 
     trust_remote_code: bool = False
     """Whether Python files that came with the model may run."""

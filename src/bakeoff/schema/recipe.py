@@ -13,8 +13,12 @@ from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_v
 from bakeoff.base.hub_access import HubName
 from bakeoff.schema.document import Document
 
-Method = Literal["lora", "full"]
+Method = Literal["lora", "full", "qlora", "freeze"]
+ADAPTER_METHODS: tuple[Method, ...] = ("lora", "qlora")
+"""Methods that train an adapter beside the model's own weights."""
+
 Precision = Literal["bf16", "fp32"]
+TrainPrecision = Literal["bf16", "fp32", "bf16-mixed"]
 Scheduler = Literal["cosine", "linear", "constant"]
 
 RowFormatName = Literal[
@@ -243,8 +247,9 @@ class TrainSpec(RecipePart):
     loss_on: Literal["response", "all"] = "response"
     """Tokens that are learned: the response and its end-of-sequence token, or all."""
 
-    precision: Precision = "bf16"
-    """Number format of weights, gradients and optimiser state."""
+    precision: TrainPrecision = "bf16"
+    """Number format of weights, gradients and optimiser state; `bf16-mixed` keeps them in fp32 and
+    computes in bf16. Adapters are kept in fp32 in any case."""
 
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     adam_beta1: Share = 0.9
@@ -265,7 +270,8 @@ class TrainSpec(RecipePart):
 
 
 class LoraSpec(RecipePart):
-    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685); read when the method is `lora`."""
+    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685); read when the method is `lora` or
+    `qlora` (the same over a model in 4 bits, Dettmers et al. 2023, arXiv:2305.14314)."""
 
     rank: Positive = 16
     alpha: Annotated[float, Field(gt=0)] = 32.0
@@ -274,6 +280,26 @@ class LoraSpec(RecipePart):
     dropout: Share = 0.0
     target_modules: tuple[str, ...] | Literal["all-linear"] = "all-linear"
     """Names of the layers that get an adapter; `all-linear` leaves out the output layer."""
+
+    use_rslora: bool = False
+    """Scale the update by alpha / sqrt(rank) instead (Kalajdzievski 2023, arXiv:2312.03732)."""
+
+    use_dora: bool = False
+    """Learn magnitude and direction apart (Liu et al. 2024, arXiv:2402.09353)."""
+
+    lora_plus_ratio: Annotated[float, Field(ge=1)] | None = None
+    """Learning rate of B over that of A (LoRA+, Hayou et al. 2024, arXiv:2402.12354)."""
+
+    init: Literal["default", "pissa"] = "default"
+    """Where the adapter starts: at no change, or at the model's principal singular vectors (PiSSA,
+    Meng et al. 2024, arXiv:2404.02948)."""
+
+
+class FreezeSpec(RecipePart):
+    """Training of a few layers, all others frozen; read when the method is `freeze`."""
+
+    trainable_layers: Positive = 2
+    """So many of the last transformer layers are trained; embeddings and output are not."""
 
 
 class EvalSpec(RecipePart):
@@ -354,6 +380,17 @@ class PlacesSpec(RecipePart):
     """Temporary files of the runs; the system's place when absent."""
 
 
+class LimitsSpec(RecipePart):
+    """When a run is given up; of no influence on results."""
+
+    silent_minutes: Annotated[float, Field(gt=0)] = 60.0
+    """A process that tells nothing for so long hangs: it is ended, and the study goes on."""
+
+
+OF_THE_MACHINE = ("hub", "places", "limits")
+"""Keys that say how a study is done here, not what is done: the same for all of its cells."""
+
+
 class Recipe(RecipePart):
     """One cell of a study, fully resolved."""
 
@@ -382,9 +419,15 @@ class Recipe(RecipePart):
 
     train: TrainSpec = TrainSpec()
     lora: LoraSpec = LoraSpec()
+    freeze: FreezeSpec = FreezeSpec()
+    extra: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """Further settings of one framework, in its own words: `extra: {swift: {neftune_noise_alpha:
+    5}}`. What the recipe has a key for is refused."""
+
     evaluate: EvalSpec = EvalSpec()
     hub: HubSpec = HubSpec()
     places: PlacesSpec = PlacesSpec()
+    limits: LimitsSpec = LimitsSpec()
 
     @model_validator(mode="before")
     @classmethod
@@ -395,5 +438,5 @@ class Recipe(RecipePart):
                 if isinstance(raw.get(key), str):
                     raw = {**raw, key: {"source": raw[key]}}
             # `--set places=null` takes a block out that the recipe has.
-            raw = {k: v for k, v in raw.items() if not (k in ("hub", "places") and v is None)}
+            raw = {k: v for k, v in raw.items() if not (k in OF_THE_MACHINE and v is None)}
         return raw

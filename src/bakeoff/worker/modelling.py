@@ -79,7 +79,7 @@ def load_trainee(
     return Trainee(
         saved=saved,
         model=model,
-        can_keep_logits=_accepts(model, "logits_to_keep"),
+        can_keep_logits=accepts(model, "logits_to_keep"),
         make_batch=batches.pack
         if packing is not None
         else lambda rows: batches.pad(rows, pad_token=pad_token),
@@ -101,6 +101,8 @@ def _add_adapter(model: Any, settings: LoraSettings) -> tuple[Any, str]:
         lora_dropout=settings.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         bias="none",
+        use_rslora=settings.use_rslora,
+        use_dora=settings.use_dora,
     )
     peft_model = get_peft_model(model, config)
     num_fast, num_layers = lora.speed_up(peft_model)
@@ -143,7 +145,7 @@ def _packing_problem(model: Any, rows: list[Row]) -> str | None:
     config = model.config.get_text_config()
     if not getattr(model, "_supports_attention_backend", False):
         return "the architecture does not let its attention be replaced"
-    if not _accepts(model, "position_ids"):
+    if not accepts(model, "position_ids"):
         return "the architecture takes no positions"
     longest = max(len(row.token_ids) for row in rows)
     for name in ("sliding_window", "attention_chunk_size"):
@@ -200,5 +202,6 @@ def _logits(model: Any, batch: Batch) -> torch.Tensor:
     return output.logits[0].float()
 
 
-def _accepts(model: Any, argument: str) -> bool:
+def accepts(model: Any, argument: str) -> bool:
+    """Whether the model's forward pass takes such an argument."""
     return argument in inspect.signature(model.forward).parameters

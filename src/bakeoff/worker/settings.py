@@ -45,6 +45,10 @@ class LoraSettings:
     alpha: float
     dropout: float
     target_modules: str | list[str]
+    use_rslora: bool = False
+    use_dora: bool = False
+    lora_plus_ratio: float | None = None
+    init: str = "default"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +61,8 @@ class TrainJob:
     trust_remote_code: bool
     train: TrainSettings
     lora: LoraSettings | None
+    probe: bool = False
+    """Whether to write down what the training really does (``bakeoff.worker.probe``)."""
 
     @property
     def digest(self) -> str:

@@ -20,6 +20,7 @@ from bakeoff.worker.loop import Loop
 from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.optimizer import build_optimizer
+from bakeoff.worker.probe import Probe
 from bakeoff.worker.rows import Rows, end_token, read_rows, tokenize
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
@@ -48,8 +49,8 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     set_seeds(job.seed)
 
     events.phase("load_data")
-    tokenizer = _load_tokenizer(job)
-    train, validation = _load_rows(job, tokenizer, events)
+    tokenizer = load_tokenizer(job)
+    train, validation = load_rows(job, tokenizer, events)
 
     events.phase("load_model")
     pad_token = tokenizer.pad_token_id
@@ -60,7 +61,13 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     _check_first_batch(loop, end_token(tokenizer))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    if job.probe:
+        loop.validation_rows = []
+        loop.probe = Probe()
+        loop.probe.watch(trainee.model, tokenizer=tokenizer, adapter=trainee.saved)
     loop.run()
+    if loop.probe is not None:
+        loop.probe.write(run_dir)
 
     events.phase("save")
     result = {
@@ -73,7 +80,7 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     write_json_atomic(run_dir / RESULT, result)
 
 
-def _load_tokenizer(job: TrainJob) -> Any:
+def load_tokenizer(job: TrainJob) -> Any:
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
@@ -83,7 +90,7 @@ def _load_tokenizer(job: TrainJob) -> Any:
     )
 
 
-def _load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows]:
+def load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows]:
     """Training and validation rows.
 
     Raises:
