@@ -234,6 +234,7 @@ def test_the_seeds_two_chinese_alpaca_samples_are_read_as_they_are(prepare, writ
     assert first == {
         "id": "train-1",
         "context": "",
+        "asked": "Question: 将下面的句子翻译成英文\n今天天气很好。\nAnswer:",
         "prompt": "将下面的句子翻译成英文\n今天天气很好。",
         "response": "The weather is nice today.",
         "messages": [
