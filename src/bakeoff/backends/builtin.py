@@ -1,6 +1,6 @@
 """Backend `builtin`: the trainer in ``bakeoff.worker``, plain PyTorch with PEFT."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -40,7 +40,7 @@ class BuiltinBackend:
                     hint="give `lora:`, or set `method: full`",
                 )
             )
-        return problems
+        return [*problems, *_unsupported(plan)]
 
     def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
         job = {
@@ -54,6 +54,7 @@ class BuiltinBackend:
             "lora": plan.lora.model_dump(mode="json")
             if plan.method == "lora" and plan.lora is not None
             else None,
+            "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
         }
         env = {"TOKENIZERS_PARALLELISM": "true", **OFFLINE}
         return worker_launch("train", job, python=inputs.python, env=env)
@@ -64,4 +65,25 @@ class BuiltinBackend:
     def read_result(self, run_dir: Path) -> TrainResult:
         return TrainResult.model_validate_json(
             (run_dir / "result.json").read_text(encoding="utf-8")
+        )
+
+
+def _unsupported(plan: TrainPlan) -> Iterator[Problem]:
+    if plan.method == "qlora":
+        yield Problem(
+            key="method",
+            message="the built-in trainer does not train over 4-bit weights",
+            hint="set `method: lora`, or `backend: llamafactory` or `swift`",
+        )
+    if plan.method == "lora" and plan.lora is not None and plan.lora.init == "pissa":
+        yield Problem(
+            key="lora.init",
+            message="the built-in trainer does not know PiSSA",
+            hint="set `lora.init: default`, or `backend: llamafactory` or `swift`",
+        )
+    for key in plan.extra:
+        yield Problem(
+            key=f"extra.builtin.{key}",
+            message="the built-in trainer has no settings beside the recipe's",
+            hint="leave it out",
         )
