@@ -1,6 +1,6 @@
 """Backend `builtin`: the trainer in ``bakeoff.worker``, plain PyTorch with PEFT."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -43,7 +43,7 @@ class BuiltinBackend:
                     hint="give `lora:`, or set `method: full`",
                 )
             )
-        return problems
+        return [*problems, *_unsupported(plan)]
 
     def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
         job = _job(plan, inputs)
@@ -75,5 +75,27 @@ def _job(plan: TrainPlan, inputs: Inputs) -> dict[str, Any]:
         "lora": plan.lora.model_dump(mode="json")
         if plan.method == "lora" and plan.lora is not None
         else None,
+        "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
         "probe": inputs.probe,
     }
+
+
+def _unsupported(plan: TrainPlan) -> Iterator[Problem]:
+    if plan.method == "qlora":
+        yield Problem(
+            key="method",
+            message="the built-in trainer does not train over 4-bit weights",
+            hint="set `method: lora`, or `backend: llamafactory` or `swift`",
+        )
+    if plan.method == "lora" and plan.lora is not None and plan.lora.init == "pissa":
+        yield Problem(
+            key="lora.init",
+            message="the built-in trainer does not know PiSSA",
+            hint="set `lora.init: default`, or `backend: llamafactory` or `swift`",
+        )
+    for key in plan.extra:
+        yield Problem(
+            key=f"extra.builtin.{key}",
+            message="the built-in trainer has no settings beside the recipe's",
+            hint="leave it out",
+        )

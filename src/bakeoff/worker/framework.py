@@ -49,8 +49,11 @@ class FrameworkModule(Protocol):
     def run(self, config: Path, watch: Any) -> dict[str, Any]:
         """Train with the framework's own entry point; give its settings as it resolved them."""
 
-    def save(self, model: Any, folder: Path) -> None:
-        """Called at the end of training: write the model, unless the framework does so itself."""
+    def save(self, model: Any, folder: Path) -> Path:
+        """Called at the end of training: where the model will be when the framework has ended.
+
+        Writes it there, unless the framework does so itself.
+        """
 
 
 @dataclass(frozen=True)
@@ -156,7 +159,7 @@ def _run(
 
     def at_end(arguments: Any, model: Any, optimizer: Any) -> None:
         facts.collect(arguments, model, optimizer)
-        module.save(model, output_dir)
+        facts.saved = module.save(model, output_dir)
 
     watch = Watch(
         settings=job.train,
@@ -187,8 +190,9 @@ def _run(
     if watch.probe is not None:
         watch.probe.write(run_dir)
     write_json_atomic(run_dir / f"{job.framework}_arguments.json", resolved)
-    save_artefact(job, prepared.tokenizer, output_dir, run_dir / ARTEFACT)
-    return {"artefact": ARTEFACT, **facts.result()}
+    result = facts.result()
+    save_artefact(job, prepared.tokenizer, facts.saved, run_dir / ARTEFACT)
+    return {"artefact": ARTEFACT, **result}
 
 
 def _choose_gpu(device: str) -> None:

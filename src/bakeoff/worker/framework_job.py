@@ -13,7 +13,6 @@ class FrameworkJob(TrainJob):
 
     framework: str
     config_file: str
-    freeze: dict[str, int] | None
     extra: dict[str, Any]
     only_prepare: bool
     """Write everything that the framework's own command needs, and start nothing."""
@@ -22,7 +21,7 @@ class FrameworkJob(TrainJob):
 def read_framework_job(raw: dict[str, Any]) -> FrameworkJob:
     """The typed job; a missing or unknown key is an error that names it."""
     raw = dict(raw)
-    own = {name: raw.pop(name) for name in ("framework", "config_file", "freeze", "extra")}
+    own = {name: raw.pop(name) for name in ("framework", "config_file", "extra")}
     only_prepare = raw.pop("only_prepare", False)
     job = read_job(raw)
     shared = {field.name: getattr(job, field.name) for field in dataclasses.fields(job)}

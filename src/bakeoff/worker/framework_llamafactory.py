@@ -53,8 +53,11 @@ def run(config: Path, watch: Any) -> dict[str, Any]:
     return plain_values(merged)
 
 
-def save(model: Any, folder: Path) -> None:
-    """LLaMA-Factory saves the model into its output folder itself."""
+def save(model: Any, folder: Path) -> Path:
+    """LLaMA-Factory saves the model itself; a PiSSA adapter it makes one of the untouched model."""
+    config = getattr(model, "peft_config", {}).get("default")
+    is_pissa = str(getattr(config, "init_lora_weights", "")).startswith("pissa")
+    return folder / "pissa_converted" if is_pissa else folder
 
 
 def link_model(source: Path, folder: Path, weight_type: str) -> None:

@@ -36,6 +36,8 @@ class Facts:
     seen: Seen
     effective: dict[str, Any] = field(default_factory=dict)
     counts: dict[str, Any] = field(default_factory=dict)
+    saved: Path = Path()
+    """Where the framework leaves the model."""
 
     def collect(self, arguments: Any, model: Any, optimizer: Any) -> None:
         parameters = dict(model.named_parameters())
@@ -92,7 +94,7 @@ class Facts:
         }
 
 
-def save_artefact(job: FrameworkJob, tokenizer: Any, output_dir: Path, artefact: Path) -> None:
+def save_artefact(job: FrameworkJob, tokenizer: Any, saved: Path, artefact: Path) -> None:
     """Move the model out of the framework's folder; tokenizer and generation stay the model's own.
 
     Raises:
@@ -101,9 +103,9 @@ def save_artefact(job: FrameworkJob, tokenizer: Any, output_dir: Path, artefact:
     unfinished = artefact.with_name(f".{artefact.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
     unfinished.mkdir()
-    found = [path for pattern in _MODEL_FILES for path in output_dir.glob(pattern)]
+    found = [path for pattern in _MODEL_FILES for path in saved.glob(pattern)]
     if not any(path.suffix == ".safetensors" for path in found):
-        raise JobError(f"{job.framework} left no weights in {output_dir}.")
+        raise JobError(f"{job.framework} left no weights in {saved}.")
     for path in found:
         path.replace(unfinished / path.name)
     _name_base_model(unfinished / "adapter_config.json", job.model_dir)
@@ -155,7 +157,7 @@ def _recipe_terms(job: FrameworkJob) -> dict[str, Any]:
         "precision": train.precision,
         "validate_every": train.validate_every,
         "save_every": train.save_every,
-        **({"freeze_trainable_layers": job.freeze["trainable_layers"]} if job.freeze else {}),
+        **({"freeze_trainable_layers": job.freeze.trainable_layers} if job.freeze else {}),
         **({"extra": job.extra} if job.extra else {}),
     }
 

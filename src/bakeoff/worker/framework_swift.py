@@ -45,10 +45,19 @@ def run(config: Path, watch: Any) -> dict[str, Any]:
     return plain_values(vars(pipeline.args))
 
 
-def save(model: Any, folder: Path) -> None:
-    """ms-swift keeps the last weights in a checkpoint only, which is not written at the end."""
-    options = {"save_embedding_layers": False} if hasattr(model, "peft_config") else {}
-    model.save_pretrained(folder, **options)
+def save(model: Any, folder: Path) -> Path:
+    """ms-swift keeps the last weights in a checkpoint only, which is not written at the end.
+
+    A PiSSA adapter becomes one of the untouched model, from where it started (``initial_model``).
+    """
+    options: dict[str, Any] = {}
+    if hasattr(model, "peft_config"):
+        options["save_embedding_layers"] = False
+    start = folder / "initial_model"
+    if start.exists():
+        options["path_initial_model_for_weight_conversion"] = str(start)
+    model.save_pretrained(folder / "last", **options)
+    return folder / "last"
 
 
 def _model_type(config: dict[str, Any]) -> str | None:
@@ -63,6 +72,6 @@ def _trained_layers(job: FrameworkJob, config: dict[str, Any]) -> dict[str, str]
     if job.freeze is None:
         return {}
     num_layers = int(config["num_hidden_layers"])
-    first = max(0, num_layers - job.freeze["trainable_layers"])
+    first = max(0, num_layers - job.freeze.trainable_layers)
     numbers = "|".join(map(str, range(first, num_layers)))
     return {"trainable_parameters_regex": rf".*\.({numbers})\..*"}

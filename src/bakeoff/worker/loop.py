@@ -100,7 +100,7 @@ class Loop:
             num_warmup_steps=self.num_warmup_steps,
         )
         for group in self.optimizer.param_groups:
-            group["lr"] = rate
+            group["lr"] = rate * group["rate_ratio"]
         return rate
 
     def _after_step(self, done: int) -> None:

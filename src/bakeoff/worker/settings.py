@@ -52,6 +52,13 @@ class LoraSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class FreezeSettings:
+    """``bakeoff.schema.recipe.FreezeSpec``."""
+
+    trainable_layers: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainJob:
     model_dir: Path
     data_dir: Path
@@ -61,6 +68,7 @@ class TrainJob:
     trust_remote_code: bool
     train: TrainSettings
     lora: LoraSettings | None
+    freeze: FreezeSettings | None
     probe: bool = False
     """Whether to write down what the training really does (``bakeoff.worker.probe``)."""
 
@@ -82,5 +90,6 @@ def read_job(raw: dict[str, Any]) -> TrainJob:
             "data_dir": Path(raw["data_dir"]),
             "train": TrainSettings(**raw["train"]),
             "lora": LoraSettings(**raw["lora"]) if raw["lora"] is not None else None,
+            "freeze": FreezeSettings(**raw["freeze"]) if raw.get("freeze") is not None else None,
         }
     )

@@ -135,7 +135,11 @@ def _build_loop(
     num_steps = order.count_steps(job.train.num_epochs, job.train.max_steps)
     return Loop(
         trainee=trainee,
-        optimizer=build_optimizer(trainee.trained.values(), job.train),
+        optimizer=build_optimizer(
+            trainee.trained,
+            job.train,
+            lora_plus_ratio=job.lora.lora_plus_ratio if job.lora is not None else None,
+        ),
         settings=job.train,
         rows=train.rows,
         validation_rows=validation.rows,
@@ -189,6 +193,7 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "weight_decay_on": "matrices and embeddings",
         "scheduler_formula": "rate(0-based step): linear warm-up from 0, then to 0 after the last",
         "loss": "mean over the label tokens of the optimiser step",
+        "autocast": str(trainee.autocast).removeprefix("torch.") if trainee.autocast else None,
         "weight_dtype": str(trainee.model.dtype).removeprefix("torch."),
         "trained_dtype": str(trained[0].dtype).removeprefix("torch."),
         "optimizer_dtype": str(trained[0].dtype).removeprefix("torch."),

@@ -11,7 +11,7 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from bakeoff.backends.frameworks.config_text import Section
-from bakeoff.backends.frameworks.training import OUTPUT_DIR, ROWS_FILE, SCHEDULERS, Framework
+from bakeoff.backends.frameworks.training import OUTPUT_DIR, ROWS_FILE, SCHEDULERS, Framework, saves
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.plan import TrainPlan
 from bakeoff.schema.recipe import LoraSpec
@@ -226,7 +226,6 @@ def _device(plan: TrainPlan) -> Section:
 
 
 def _output(plan: TrainPlan) -> Section:
-    save_every = plan.train.save_every
     return {
         "output_dir": OUTPUT_DIR,
         "overwrite_output_dir": False,
@@ -237,8 +236,8 @@ def _output(plan: TrainPlan) -> Section:
         "report_to": "none",
         "plot_loss": False,
         "eval_strategy": "no",
-        "save_strategy": "steps" if save_every else "no",
-        "save_steps": save_every or None,
+        "save_strategy": "steps" if saves(plan) else "no",
+        "save_steps": plan.train.save_every if saves(plan) else None,
         "save_total_limit": 2,
         "save_only_model": False,
         "push_to_hub": False,

@@ -23,6 +23,16 @@ SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 """The recipe's schedules in transformers' words, where `constant` would leave the warm-up out."""
 
 
+def saves(plan: TrainPlan) -> bool:
+    """Whether there are checkpoints.
+
+    None with PiSSA: its adapter means nothing without the start that it is a change of, which
+    neither framework finds again when it goes on from a checkpoint.
+    """
+    starts_elsewhere = plan.lora is not None and plan.lora.init == "pissa"
+    return plan.train.save_every > 0 and not starts_elsewhere
+
+
 class Framework(ABC):
     """One framework: its configuration file is rendered here, the worker completes and runs it.
 
