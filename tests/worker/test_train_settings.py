@@ -52,7 +52,7 @@ def test_learning_rates_are_those_of_transformers(scheduler, num_steps, warmup_r
 def test_only_matrices_decay():
     matrix, bias = torch.nn.Parameter(torch.ones(2, 2)), torch.nn.Parameter(torch.ones(2))
     settings = read_job(job(Path("a"), Path("b"), weight_decay=0.5, learning_rate=0.1)).train
-    optimizer = build_optimizer([matrix, bias], settings)
+    optimizer = build_optimizer({"matrix": matrix, "bias": bias}, settings)
     for parameter in (matrix, bias):
         parameter.grad = torch.zeros_like(parameter)
     optimizer.step()

@@ -14,6 +14,7 @@ from bakeoff.cli import (
     doctor_commands,
     env_commands,
     model_commands,
+    parity_command,
     recipe_commands,
     result_commands,
     study_commands,
@@ -54,6 +55,7 @@ def _options(
 app.command("init")(recipe_commands.init)
 app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
+app.command("parity")(parity_command.parity)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
 app.command("report")(result_commands.report)

@@ -13,7 +13,7 @@ from bakeoff.base.errors import UserError
 from bakeoff.planning.problems import InvalidRecipe, document_in, problems_of_validation
 from bakeoff.schema.document import Document
 from bakeoff.schema.plan import AxisValue, Problem
-from bakeoff.schema.recipe import Method, Recipe
+from bakeoff.schema.recipe import ADAPTER_METHODS, Method, Recipe
 
 ALWAYS_IN_CELL = ("backend", "method", "strategy", "world_size", "seed")
 MAX_CELLS = 1000
@@ -171,15 +171,25 @@ def _drop_idle_duplicates(cells: Sequence[Cell]) -> list[Cell]:
     """`lora.rank: [8, 16]` does not make two cells of full fine-tuning: one of them is enough."""
     kept: dict[str, Cell] = {}
     for cell in cells:
-        if cell.recipe.method != "lora":
-            axes = {name: value for name, value in cell.axes.items() if name[:5] != "lora."}
-            cell = Cell(cell.recipe.model_copy(update={"lora": _no_lora()}), axes)  # noqa: PLW2901
-        kept.setdefault(cell.recipe.model_dump_json(), cell)
+        idle = _idle_parts(cell.recipe)
+        axes = {name: value for name, value in cell.axes.items() if _part(name) not in idle}
+        unused = {part: Recipe.model_fields[part].get_default() for part in idle}
+        own = {
+            name: value for name, value in cell.recipe.extra.items() if name == cell.recipe.backend
+        }
+        recipe = cell.recipe.model_copy(update={**unused, "extra": own})
+        kept.setdefault(recipe.model_dump_json(), Cell(recipe, axes))
     return list(kept.values())
 
 
-def _no_lora() -> Any:
-    return Recipe.model_fields["lora"].default
+def _idle_parts(recipe: Recipe) -> set[str]:
+    """Parts that the method does not read."""
+    read = {"lora"} if recipe.method in ADAPTER_METHODS else {recipe.method}
+    return {"lora", "freeze"} - read
+
+
+def _part(axis: str) -> str:
+    return axis.partition(".")[0]
 
 
 def _varying(cells: Sequence[Cell]) -> tuple[str, ...]:

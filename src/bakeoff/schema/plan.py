@@ -6,13 +6,14 @@ again. Ids of inputs stand in for the inputs: the id of a training holds that of
 
 from enum import StrEnum
 from pathlib import PurePosixPath
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
 from bakeoff.schema.document import Document
 from bakeoff.schema.recipe import (
     DataSpec,
+    FreezeSpec,
     LoraSpec,
     Method,
     ModelSpec,
@@ -67,6 +68,18 @@ class ModelStep(Document):
     model: ModelSpec
 
 
+class EnvironmentStep(Document):
+    """Install the environment that a framework runs in."""
+
+    kind: Literal["environment"] = "environment"
+    id: str
+    name: str
+    """As `bakeoff env` calls it."""
+
+    given: str | None
+    """Interpreter or folder that the recipe names instead; None: our own, from its lock."""
+
+
 class DataStep(Document):
     """Bring the rows to disk: checked, split, in canonical form and as rendered text."""
 
@@ -74,6 +87,8 @@ class DataStep(Document):
     id: str
     data: DataSpec
     prompt: PromptSpec
+    model_id: str | None
+    """Whose chat template and special tokens the rows are rendered with; None: nobody's."""
 
 
 class TrainPlan(Document):
@@ -83,6 +98,9 @@ class TrainPlan(Document):
     id: str
     model_id: str
     data_id: str
+    environment_id: str | None = None
+    """Where the backend runs; None: in the interpreter that runs bakeoff's own jobs."""
+
     backend: str
     method: Method
     strategy: str
@@ -92,6 +110,12 @@ class TrainPlan(Document):
     train: TrainSpec
     lora: LoraSpec | None
     """None unless the method trains an adapter."""
+
+    freeze: FreezeSpec | None = None
+    """None unless the method is `freeze`."""
+
+    extra: dict[str, Any] = Field(default_factory=dict)
+    """Settings of the backend in its own words, as the recipe has them."""
 
     trust_remote_code: bool = False
     """Whether Python files that came with the model may run."""
@@ -129,7 +153,10 @@ class EvalPlan(Document):
     """The cell of the training that made the model; empty for the untouched one."""
 
 
-Step = Annotated[ModelStep | DataStep | TrainPlan | EvalPlan, Field(discriminator="kind")]
+Source = ModelStep | DataStep | EnvironmentStep
+"""Steps that bring what runs need; they leave no record."""
+
+Step = Annotated[Source | TrainPlan | EvalPlan, Field(discriminator="kind")]
 
 
 def run_name(step: TrainPlan | EvalPlan) -> str:

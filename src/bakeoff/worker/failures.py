@@ -7,9 +7,13 @@ _MEMORY_PHRASES = (
     "not enough memory",
     "CUBLAS_STATUS_ALLOC_FAILED",
 )
+_TRAIN_LOWER = (
+    "Lower `train.batch_size` (and raise `train.gradient_accumulation` by as much), lower "
+    "`train.max_length`, set `train.gradient_checkpointing: true`, or use `method: lora`."
+)
 _LOWER = {
-    "train": "Lower `train.batch_size` (and raise `train.gradient_accumulation` by as much), lower "
-    "`train.max_length`, set `train.gradient_checkpointing: true`, or use `method: lora`.",
+    "train": _TRAIN_LOWER,
+    "framework": _TRAIN_LOWER,
     "evaluate": "Lower `evaluate.batch_size` or `evaluate.max_new_tokens`.",
     "convert": "Close other programs and try again.",
 }

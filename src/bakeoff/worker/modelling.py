@@ -1,6 +1,7 @@
 """The model that is trained, and how rows go through it."""
 
 import inspect
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,7 @@ _PROBE_TOKENS = 24
 _TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 3e-2}
 """Of the relative difference of logits; mixing up rows changes them by tens of per cent."""
 
-DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
+DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "bf16-mixed": torch.float32}
 
 
 @dataclass
@@ -38,6 +39,9 @@ class Trainee:
     adapter_path: str | None = None
     """How the adapter's layers are computed; None: there is no adapter."""
 
+    autocast: torch.dtype | None = None
+    """The type that is computed in, where it is not that of the weights."""
+
     @property
     def trained(self) -> dict[str, torch.nn.Parameter]:
         return {
@@ -54,7 +58,9 @@ class Trainee:
         """Summed over the batch's label tokens, divided by ``divisor``; (,) fp32."""
         if self.packing is not None:
             self.packing.row_lengths = batch.row_lengths
-        logits = loss.logits_of_targets(self.model, batch, can_keep_logits=self.can_keep_logits)
+        device = batch.token_ids.device.type
+        with torch.autocast(device, self.autocast, enabled=self.autocast is not None):
+            logits = loss.logits_of_targets(self.model, batch, can_keep_logits=self.can_keep_logits)
         return loss.divided_cross_entropy(logits, batch.targets, divisor)
 
 
@@ -70,26 +76,40 @@ def load_trainee(
         local_files_only=True,
         trust_remote_code=job.trust_remote_code,
     ).to(device)
-    packing, attention_path = _choose_attention(model, rows, pad_token=pad_token)
+    is_mixed = job.train.precision == "bf16-mixed"
+    packing, attention_path = _choose_attention(model, rows, pad_token=pad_token, is_mixed=is_mixed)
     saved, adapter_path = model, None
     if job.lora is not None:
-        saved, adapter_path = _add_adapter(model, job.lora)
+        saved, adapter_path = _add_adapter(model, job.lora, is_mixed=is_mixed)
+    if job.freeze is not None:
+        _freeze_all_but_last(model, job.freeze.trainable_layers)
     if job.train.gradient_checkpointing:
         _recompute_activations(model)
     return Trainee(
         saved=saved,
         model=model,
-        can_keep_logits=_accepts(model, "logits_to_keep"),
+        can_keep_logits=accepts(model, "logits_to_keep"),
         make_batch=batches.pack
         if packing is not None
         else lambda rows: batches.pad(rows, pad_token=pad_token),
         attention_path=attention_path,
         packing=packing,
         adapter_path=adapter_path,
+        autocast=torch.bfloat16 if is_mixed else None,
     )
 
 
-def _add_adapter(model: Any, settings: LoraSettings) -> tuple[Any, str]:
+def _freeze_all_but_last(model: Any, num_layers: int) -> None:
+    """Train the last so many layers: not the embeddings, the last norm or the output layer."""
+    found = [
+        (re.search(r"\.(\d+)\.", name), parameter) for name, parameter in model.named_parameters()
+    ]
+    first = 1 + max(int(layer[1]) for layer, _ in found if layer is not None) - num_layers
+    for layer, parameter in found:
+        parameter.requires_grad_(layer is not None and int(layer[1]) >= first)
+
+
+def _add_adapter(model: Any, settings: LoraSettings, *, is_mixed: bool) -> tuple[Any, str]:
     """The PEFT model, and how its layers are computed."""
     from peft import LoraConfig, get_peft_model
 
@@ -101,8 +121,12 @@ def _add_adapter(model: Any, settings: LoraSettings) -> tuple[Any, str]:
         lora_dropout=settings.dropout,
         target_modules=targets if isinstance(targets, str) else list(targets),
         bias="none",
+        use_rslora=settings.use_rslora,
+        use_dora=settings.use_dora,
     )
     peft_model = get_peft_model(model, config)
+    if is_mixed:
+        return peft_model, "as PEFT does"
     num_fast, num_layers = lora.speed_up(peft_model)
     return peft_model, (
         f"{num_fast} of {num_layers} layers multiply in the type of the activations, "
@@ -117,11 +141,11 @@ def _recompute_activations(model: Any) -> None:
 
 
 def _choose_attention(
-    model: Any, rows: list[Row], *, pad_token: int
+    model: Any, rows: list[Row], *, pad_token: int, is_mixed: bool
 ) -> tuple[attention.PackedAttention | None, str]:
     """Pack the rows if that is known to be right for this model; None: pad them."""
     plain = model.config._attn_implementation
-    problem = _packing_problem(model, rows)
+    problem = "types are mixed" if is_mixed else _packing_problem(model, rows)
     if problem is not None:
         return None, f"{plain}, padded rows ({problem})"
     packing = attention.register()
@@ -143,7 +167,7 @@ def _packing_problem(model: Any, rows: list[Row]) -> str | None:
     config = model.config.get_text_config()
     if not getattr(model, "_supports_attention_backend", False):
         return "the architecture does not let its attention be replaced"
-    if not _accepts(model, "position_ids"):
+    if not accepts(model, "position_ids"):
         return "the architecture takes no positions"
     longest = max(len(row.token_ids) for row in rows)
     for name in ("sliding_window", "attention_chunk_size"):
@@ -200,5 +224,6 @@ def _logits(model: Any, batch: Batch) -> torch.Tensor:
     return output.logits[0].float()
 
 
-def _accepts(model: Any, argument: str) -> bool:
+def accepts(model: Any, argument: str) -> bool:
+    """Whether the model's forward pass takes such an argument."""
     return argument in inspect.signature(model.forward).parameters

@@ -45,6 +45,17 @@ class LoraSettings:
     alpha: float
     dropout: float
     target_modules: str | list[str]
+    use_rslora: bool = False
+    use_dora: bool = False
+    lora_plus_ratio: float | None = None
+    init: str = "default"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FreezeSettings:
+    """``bakeoff.schema.recipe.FreezeSpec``."""
+
+    trainable_layers: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,6 +68,9 @@ class TrainJob:
     trust_remote_code: bool
     train: TrainSettings
     lora: LoraSettings | None
+    freeze: FreezeSettings | None
+    probe: bool = False
+    """Whether to write down what the training really does (``bakeoff.worker.probe``)."""
 
     @property
     def digest(self) -> str:
@@ -76,5 +90,6 @@ def read_job(raw: dict[str, Any]) -> TrainJob:
             "data_dir": Path(raw["data_dir"]),
             "train": TrainSettings(**raw["train"]),
             "lora": LoraSettings(**raw["lora"]) if raw["lora"] is not None else None,
+            "freeze": FreezeSettings(**raw["freeze"]) if raw.get("freeze") is not None else None,
         }
     )

@@ -20,6 +20,7 @@ from bakeoff.worker.loop import Loop
 from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.optimizer import build_optimizer
+from bakeoff.worker.probe import Probe
 from bakeoff.worker.rows import Rows, end_token, read_rows, tokenize
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
@@ -48,8 +49,8 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     set_seeds(job.seed)
 
     events.phase("load_data")
-    tokenizer = _load_tokenizer(job)
-    train, validation = _load_rows(job, tokenizer, events)
+    tokenizer = load_tokenizer(job)
+    train, validation = load_rows(job, tokenizer, events)
 
     events.phase("load_model")
     pad_token = tokenizer.pad_token_id
@@ -60,7 +61,13 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     _check_first_batch(loop, end_token(tokenizer))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    if job.probe:
+        loop.validation_rows = []
+        loop.probe = Probe()
+        loop.probe.watch(trainee.model, tokenizer=tokenizer, adapter=trainee.saved)
     loop.run()
+    if loop.probe is not None:
+        loop.probe.write(run_dir)
 
     events.phase("save")
     result = {
@@ -73,7 +80,7 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     write_json_atomic(run_dir / RESULT, result)
 
 
-def _load_tokenizer(job: TrainJob) -> Any:
+def load_tokenizer(job: TrainJob) -> Any:
     import transformers
 
     transformers.utils.logging.set_verbosity_error()
@@ -83,7 +90,7 @@ def _load_tokenizer(job: TrainJob) -> Any:
     )
 
 
-def _load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows]:
+def load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows]:
     """Training and validation rows.
 
     Raises:
@@ -110,6 +117,8 @@ def _load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Row
     for split, rows in (("training", train), ("validation", validation)):
         if rows.num_dropped:
             events.warning(f"{rows.num_dropped} {split} rows are left out: {longer}.")
+        if rows.num_truncated:
+            events.warning(f"{rows.num_truncated} {split} prompts lost their beginning: {longer}.")
     return train, validation
 
 
@@ -126,7 +135,11 @@ def _build_loop(
     num_steps = order.count_steps(job.train.num_epochs, job.train.max_steps)
     return Loop(
         trainee=trainee,
-        optimizer=build_optimizer(trainee.trained.values(), job.train),
+        optimizer=build_optimizer(
+            trainee.trained,
+            job.train,
+            lora_plus_ratio=job.lora.lora_plus_ratio if job.lora is not None else None,
+        ),
         settings=job.train,
         rows=train.rows,
         validation_rows=validation.rows,
@@ -151,7 +164,7 @@ def _facts(train: Rows, loop: Loop) -> dict[str, Any]:
         "num_examples": len(train.rows),
         "num_train_tokens": train.num_tokens,
         "num_label_tokens": train.num_targets,
-        "num_truncated": 0,
+        "num_truncated": train.num_truncated,
         "num_dropped": train.num_dropped,
         "batch_digest": digest_order(train.rows, loop.order, loop.num_steps),
         "peak_device_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,
@@ -180,6 +193,7 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "weight_decay_on": "matrices and embeddings",
         "scheduler_formula": "rate(0-based step): linear warm-up from 0, then to 0 after the last",
         "loss": "mean over the label tokens of the optimiser step",
+        "autocast": str(trainee.autocast).removeprefix("torch.") if trainee.autocast else None,
         "weight_dtype": str(trainee.model.dtype).removeprefix("torch."),
         "trained_dtype": str(trained[0].dtype).removeprefix("torch."),
         "optimizer_dtype": str(trained[0].dtype).removeprefix("torch."),

@@ -1,0 +1,1 @@
+"""Trainers of other projects, each told in its own configuration file."""

@@ -1,0 +1,183 @@
+"""What the translation of a training has in common for frameworks on top of transformers."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path, PurePosixPath
+from typing import ClassVar
+
+from bakeoff.backends.frameworks.config_text import Section, yaml_text
+from bakeoff.interfaces import Inputs
+from bakeoff.schema.events import Event, read_events_file
+from bakeoff.schema.plan import Dialect, Launch, Problem, TrainPlan
+from bakeoff.schema.recipe import ADAPTER_METHODS
+from bakeoff.schema.results import TrainResult
+from bakeoff.worker_launch import OFFLINE, worker_launch
+
+OUTPUT_DIR = "trainer"
+"""Where the framework keeps checkpoints and logs, in the run directory; gone when it has finished."""
+
+ROWS_FILE = "train.jsonl"
+"""The rows in the framework's form, in the order of training; the worker writes it."""
+
+SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with_warmup"}
+"""The recipe's schedules in transformers' words, where `constant` would leave the warm-up out."""
+
+
+def saves(plan: TrainPlan) -> bool:
+    """Whether there are checkpoints.
+
+    None with PiSSA: its adapter means nothing without the start that it is a change of, which
+    neither framework finds again when it goes on from a checkpoint.
+    """
+    starts_elsewhere = plan.lora is not None and plan.lora.init == "pissa"
+    return plan.train.save_every > 0 and not starts_elsewhere
+
+
+class Framework(ABC):
+    """One framework: its configuration file is rendered here, the worker completes and runs it.
+
+    Only the rows tell how many steps there are, so that file says `num_train_epochs` and a share of
+    warm-up steps at first; the worker puts the numbers there before it starts the framework.
+    """
+
+    environment: ClassVar[str | None]
+    accepts: ClassVar[frozenset[Dialect]] = frozenset({Dialect.PLAIN})
+
+    name: ClassVar[str]
+    title: ClassVar[str]
+    """As its authors write it."""
+
+    config_file: ClassVar[str]
+    command: ClassVar[str]
+    """What a person runs in the run directory to do the same."""
+
+    recipe_keys: ClassVar[Mapping[str, str]]
+    """Of the framework's keys, those that the recipe has a key for, and that key."""
+
+    plumbing: ClassVar[frozenset[str]]
+    """Further keys that must stay as they are, or the run would not be found, watched or compared."""
+
+    @abstractmethod
+    def sections(self, plan: TrainPlan, inputs: Inputs) -> dict[str, Section]:
+        """All of the framework's settings, by what they are about; None leaves a key out."""
+
+    def files(self) -> dict[PurePosixPath, str]:
+        """What the configuration file refers to."""
+        return {}
+
+    def problems(self, plan: TrainPlan) -> Iterator[Problem]:
+        """What only this framework cannot do."""
+        yield from ()
+
+    def check(self, plan: TrainPlan) -> Sequence[Problem]:
+        return [*self._common_problems(plan), *self._extra_problems(plan), *self.problems(plan)]
+
+    def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        job = {
+            "framework": self.name,
+            "config_file": self.config_file,
+            "model_dir": str(inputs.model_dir),
+            "data_dir": str(inputs.data_dir),
+            "method": plan.method,
+            "seed": plan.seed,
+            "device": plan.device,
+            "trust_remote_code": plan.trust_remote_code,
+            "train": plan.train.model_dump(mode="json"),
+            "lora": plan.lora.model_dump(mode="json") if plan.lora is not None else None,
+            "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
+            "extra": plan.extra,
+            "probe": inputs.probe,
+        }
+        cache = run_dir / OUTPUT_DIR / "cache"
+        env = {
+            "TOKENIZERS_PARALLELISM": "true",
+            "HF_DATASETS_CACHE": str(cache / "datasets"),
+            "MODELSCOPE_CACHE": str(cache / "modelscope"),
+            **OFFLINE,
+        }
+        files = {PurePosixPath(self.config_file): self.config_text(plan, inputs), **self.files()}
+        return worker_launch("framework", job, python=inputs.python, env=env, files=files)
+
+    def config_text(self, plan: TrainPlan, inputs: Inputs) -> str:
+        """The configuration file, with the recipe's `extra` instead of our own choice."""
+        rest = dict(plan.extra)
+        sections: dict[str, Section] = {}
+        for name, section in self.sections(plan, inputs).items():
+            merged = {key: rest.pop(key, value) for key, value in section.items()}
+            sections[name] = {key: value for key, value in merged.items() if value is not None}
+        if rest:
+            sections["The recipe's `extra`"] = rest
+        return yaml_text(f"Run by hand: {self.command}", sections)
+
+    def read_events(self, run_dir: Path) -> Iterable[Event]:
+        return read_events_file(run_dir / "events.jsonl")
+
+    def read_result(self, run_dir: Path) -> TrainResult:
+        return TrainResult.model_validate_json(
+            (run_dir / "result.json").read_text(encoding="utf-8")
+        )
+
+    def _common_problems(self, plan: TrainPlan) -> Iterator[Problem]:
+        if plan.world.num_nodes * plan.world.devices_per_node > 1:
+            yield Problem(
+                key="world_size",
+                message=f"trainings with {self.title} use one device here",
+                hint="set `world_size: 1`",
+            )
+        if plan.method in ADAPTER_METHODS and plan.lora is None:
+            yield Problem(
+                key="lora",
+                message=f"the method `{plan.method}` needs the settings of the adapter",
+                hint="give `lora:`, or set `method: full`",
+            )
+        if plan.method == "freeze" and plan.freeze is None:
+            yield Problem(
+                key="freeze",
+                message="the method `freeze` needs the number of layers that are trained",
+                hint="give `freeze.trainable_layers`, or set `method: full`",
+            )
+        if plan.method == "qlora":
+            yield from self._qlora_problems(plan)
+        if plan.train.overlong not in ("drop", "error"):
+            yield Problem(
+                key="train.overlong",
+                message=f"{self.title} is given whole rows as text; it cannot begin one in the middle",
+                hint="set `train.overlong: drop`, or raise `train.max_length`",
+            )
+
+    def _qlora_problems(self, plan: TrainPlan) -> Iterator[Problem]:
+        if plan.device in ("cpu", "mps"):
+            yield Problem(
+                key="method",
+                message=f"`qlora` needs an NVIDIA GPU; the recipe says `device: {plan.device}`",
+                hint="set `method: lora`, or `device: cuda` where there is one",
+            )
+        if plan.train.precision != "bf16":
+            yield Problem(
+                key="train.precision",
+                message=f"`qlora` computes in bf16; the recipe says `{plan.train.precision}`",
+                hint="set `train.precision: bf16`",
+            )
+        if plan.lora is not None and plan.lora.init == "pissa":
+            yield Problem(
+                key="lora.init",
+                message="PiSSA changes the model's own weights, which `qlora` keeps in 4 bits",
+                hint="set `lora.init: default`, or `method: lora`",
+            )
+
+    def _extra_problems(self, plan: TrainPlan) -> Iterator[Problem]:
+        for key in plan.extra:
+            place = f"extra.{self.name}.{key}"
+            if key in self.recipe_keys:
+                yield Problem(
+                    key=place,
+                    message=f"bakeoff sets `{key}` of {self.title} from the recipe",
+                    hint=f"use `{self.recipe_keys[key]}` instead",
+                )
+            elif key in self.plumbing:
+                yield Problem(
+                    key=place,
+                    message=f"`{key}` of {self.title} has to stay as bakeoff sets it, or its runs "
+                    "could not be watched, resumed and compared",
+                    hint="leave it out",
+                )

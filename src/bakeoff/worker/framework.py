@@ -1,0 +1,209 @@
+"""Fine-tune with a framework: prepare its rows, run it, watch it, hand back what it made.
+
+In go the job file, the framework's configuration and two folders; out come ``events.jsonl``,
+``artefact/`` and, last, ``result.json``, all in the forms of the built-in trainer. Started again
+where it was interrupted, the framework goes on from its last whole checkpoint.
+"""
+
+import contextlib
+import importlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+from bakeoff.worker.batches import Order
+from bakeoff.worker.events import Events
+from bakeoff.worker.failures import JobError
+from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
+from bakeoff.worker.framework_config import complete
+from bakeoff.worker.framework_job import FrameworkJob, read_framework_job
+from bakeoff.worker.framework_rows import Sequence, is_even, sequence
+from bakeoff.worker.machine import write_environment, write_json_atomic
+from bakeoff.worker.rows import Rows, end_token
+from bakeoff.worker.schedule import count_warmup_steps
+
+ARTEFACT = "artefact"
+RESULT = "result.json"
+OUTPUT_DIR = "trainer"
+ROWS_FILE = "train.jsonl"
+_FRAMEWORKS = {
+    "llamafactory": "bakeoff.worker.framework_llamafactory",
+    "swift": "bakeoff.worker.framework_swift",
+}
+
+
+class FrameworkModule(Protocol):
+    """What a module in the table above has."""
+
+    LEFT_BEHIND: tuple[str, ...]
+    """Files and folders that are of no use once the training has finished."""
+
+    def write_rows(self, path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
+        """Write the rows in the framework's form."""
+
+    def settings(self, job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
+        """Further keys of the configuration, which depend on the model."""
+
+    def run(self, config: Path, watch: Any) -> dict[str, Any]:
+        """Train with the framework's own entry point; give its settings as it resolved them."""
+
+    def save(self, model: Any, folder: Path) -> Path:
+        """Called at the end of training: where the model will be when the framework has ended.
+
+        Writes it there, unless the framework does so itself.
+        """
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """What is known before the framework starts."""
+
+    tokenizer: Any
+    train: Rows
+    validation: Rows
+    sequence: Sequence
+    num_warmup_steps: int
+
+    @property
+    def pad_token(self) -> int:
+        pad = self.tokenizer.pad_token_id
+        return end_token(self.tokenizer) if pad is None else int(pad)
+
+
+def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
+    """Train as ``job`` says, in ``run_dir``; a training that is finished stays as it is.
+
+    Raises:
+        JobError: the job cannot be done as it was asked.
+    """
+    settings = read_framework_job(job)
+    _choose_gpu(settings.device)
+    module: FrameworkModule = importlib.import_module(_FRAMEWORKS[settings.framework])  # type: ignore[assignment]
+    if not (run_dir / RESULT).exists():
+        with contextlib.closing(Events(run_dir / "events.jsonl")) as events:
+            _train(settings, module, run_dir, events)
+    if not settings.only_prepare:
+        for name in (OUTPUT_DIR, ROWS_FILE, *module.LEFT_BEHIND):
+            _remove(run_dir / name)
+
+
+def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Events) -> None:
+    environment = write_environment(run_dir)
+    from bakeoff.worker.machine import choose_device
+
+    choose_device(job.device)
+    events.phase("load_data")
+    checkpoints = FrameworkCheckpoints(run_dir / OUTPUT_DIR, job.digest)
+    newest = checkpoints.newest()
+    prepared = _prepare(job, events)
+    module.write_rows(run_dir / ROWS_FILE, job, prepared.tokenizer, prepared.sequence)
+    complete(
+        run_dir / job.config_file,
+        {
+            "num_train_epochs": 1.0,
+            "max_steps": prepared.sequence.num_steps,
+            "warmup_steps": prepared.num_warmup_steps,
+            "resume_from_checkpoint": f"{OUTPUT_DIR}/{newest[0].name}" if newest else None,
+            **module.settings(job, run_dir),
+        },
+    )
+    if job.only_prepare:
+        return
+    result = _run(job, module, run_dir, prepared, events=events, checkpoints=checkpoints)
+    write_json_atomic(run_dir / RESULT, {**result, **environment})
+
+
+def _prepare(job: FrameworkJob, events: Events) -> Prepared:
+    from bakeoff.worker.train import load_rows, load_tokenizer
+
+    tokenizer = load_tokenizer(job)
+    train, validation = load_rows(job, tokenizer, events)
+    order = Order(len(train.rows), job.train.rows_per_step, job.seed)
+    num_steps = order.count_steps(job.train.num_epochs, job.train.max_steps)
+    if not is_even(order, num_steps):
+        events.warning(
+            f"{len(train.rows)} rows do not divide evenly into steps of {job.train.rows_per_step}: "
+            "the last step of each epoch but the very last is filled with rows of the next."
+        )
+    return Prepared(
+        tokenizer,
+        train,
+        validation,
+        sequence(train, order, num_steps),
+        count_warmup_steps(num_steps, job.train.warmup_ratio),
+    )
+
+
+def _run(
+    job: FrameworkJob,
+    module: FrameworkModule,
+    run_dir: Path,
+    prepared: Prepared,
+    *,
+    events: Events,
+    checkpoints: FrameworkCheckpoints,
+) -> dict[str, Any]:
+    """Start the framework and collect what it left: the result without the environment."""
+    events.phase("import")
+    from bakeoff.worker.framework_result import Facts, save_artefact
+    from bakeoff.worker.framework_seen import Seen
+    from bakeoff.worker.framework_validation import validate
+    from bakeoff.worker.framework_watch import Watch
+    from bakeoff.worker.probe import Probe
+
+    seen = Seen(prepared.sequence)
+    facts = Facts(job, prepared, seen)
+    output_dir = run_dir / OUTPUT_DIR
+
+    def at_end(arguments: Any, model: Any, optimizer: Any) -> None:
+        facts.collect(arguments, model, optimizer)
+        facts.saved = module.save(model, output_dir)
+
+    watch = Watch(
+        settings=job.train,
+        events=events,
+        seen=seen,
+        checkpoints=checkpoints,
+        num_steps=prepared.sequence.num_steps,
+        validate=lambda model, step: validate(
+            model,
+            prepared.validation.rows,
+            batch_size=job.train.batch_size,
+            pad_token=prepared.pad_token,
+            step=step,
+            events=events,
+        ),
+        at_end=at_end,
+    )
+    if job.probe:
+        watch.probe, watch.validate = Probe(), lambda *_: None
+    try:
+        resolved = module.run(run_dir / job.config_file, watch)
+    except SystemExit as error:
+        raise JobError(
+            f"{job.framework} ended itself with exit code {error.code}: see the end of its log."
+        ) from error
+    if seen.difference is not None:
+        events.warning(f"{job.framework} trained on other rows than prepared: {seen.difference}.")
+    if watch.probe is not None:
+        watch.probe.write(run_dir)
+    write_json_atomic(run_dir / f"{job.framework}_arguments.json", resolved)
+    result = facts.result()
+    save_artefact(job, prepared.tokenizer, facts.saved, run_dir / ARTEFACT)
+    return {"artefact": ARTEFACT, **result}
+
+
+def _choose_gpu(device: str) -> None:
+    """Show the framework one device: with several it would spread the training over them."""
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    first = "0" if visible is None else visible.split(",")[0]
+    os.environ["CUDA_VISIBLE_DEVICES"] = "" if device == "cpu" else first
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)

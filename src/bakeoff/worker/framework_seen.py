@@ -1,0 +1,82 @@
+"""What a framework really feeds its model, compared with the rows that it was given."""
+
+import hashlib
+from typing import Any
+
+import torch
+
+from bakeoff.worker.framework_rows import Sequence
+from bakeoff.worker.rows import IGNORED, Row
+
+
+class Seen:
+    """Collects the batches of each step as they enter the model.
+
+    Tensors are kept as they are and looked at after the step, since reading them earlier would make
+    the device wait.
+    """
+
+    def __init__(self, expected: Sequence) -> None:
+        self._expected = expected
+        self._batches: list[dict[str, torch.Tensor]] = []
+        self._sha = hashlib.sha256()
+        self.difference: str | None = None
+        """The first difference from what was prepared; None: there is none."""
+
+    def watch(self, model: torch.nn.Module) -> None:
+        model.register_forward_pre_hook(self._note, with_kwargs=True)
+
+    def end_step(self, step: int) -> tuple[int, int]:
+        """Tokens and label tokens of the step that has just been done."""
+        rows = [row for batch in self._batches for row in _rows_of(batch)]
+        self._batches.clear()
+        for row in rows:
+            self._sha.update(row.to_bytes())
+        if self.difference is None:
+            self.difference = _difference(rows, self._expected.of_step(step), step)
+        return sum(len(row.token_ids) for row in rows), sum(row.num_targets for row in rows)
+
+    def digest(self) -> str | None:
+        """Of ids and labels in this attempt's order; None where they are those prepared."""
+        return None if self.difference is None else self._sha.hexdigest()
+
+    def _note(self, model: torch.nn.Module, _: Any, inputs: dict[str, Any]) -> None:
+        if model.training:
+            names = ("input_ids", "labels", "attention_mask")
+            self._batches.append({name: inputs[name] for name in names if name in inputs})
+
+
+def _rows_of(batch: dict[str, torch.Tensor]) -> list[Row]:
+    """Rows without their padding; labels are empty where the framework gave only some of them."""
+    ids, labels = batch["input_ids"].cpu(), batch["labels"].cpu()
+    mask = batch.get("attention_mask")
+    present = torch.ones_like(ids) if mask is None or mask.dim() != 2 else mask.cpu()
+    whole = labels.shape == ids.shape
+    rows = []
+    for line in range(len(ids)):
+        here = present[line].bool()
+        row_labels = labels[line][here] if whole else labels[line]
+        rows.append(Row("", ids[line][here].tolist(), row_labels.tolist()))
+    return rows
+
+
+def _difference(rows: list[Row], expected: list[Row], step: int) -> str | None:
+    if len(rows) != len(expected):
+        return f"step {step} took {len(rows)} rows, not {len(expected)}"
+    for row, other in zip(rows, expected, strict=True):
+        if row.token_ids != other.token_ids:
+            place = _first_difference(row.token_ids, other.token_ids)
+            return f"row `{other.id}` has other token ids from token {place} on"
+        # No model predicts the first token, so its label means nothing.
+        if len(row.labels) == len(row.token_ids) and row.labels[1:] != other.labels[1:]:
+            place = _first_difference(row.labels[1:], other.labels[1:]) + 1
+            return f"row `{other.id}` has other labels from token {place} on"
+        if row.num_targets != other.num_targets:
+            learned = sum(label != IGNORED for label in row.labels)
+            return f"row `{other.id}` has {learned} labels, not {other.num_targets}"
+    return None
+
+
+def _first_difference(one: list[int], other: list[int]) -> int:
+    pairs = enumerate(zip(one, other, strict=False))
+    return next((place for place, (a, b) in pairs if a != b), min(len(one), len(other)))

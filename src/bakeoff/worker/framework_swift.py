@@ -1,0 +1,77 @@
+"""ms-swift 4.6.0, from inside its environment."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from bakeoff.worker.failures import JobError
+from bakeoff.worker.framework_config import plain_values
+from bakeoff.worker.framework_job import FrameworkJob
+from bakeoff.worker.framework_rows import Sequence, beginning_text, write_messages
+from bakeoff.worker.rows import read_rows
+
+LEFT_BEHIND = ()
+
+
+def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
+    """Our template adds the tokenizer's own first token and the end-of-sequence token."""
+    raw = read_rows(job.data_dir / "train.jsonl")
+    write_messages(path, raw, kept, begin="", end="", plain=beginning_text(tokenizer))
+
+
+def settings(job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
+    """The kind of model, which ms-swift cannot tell for every architecture, and frozen layers."""
+    config = json.loads((job.model_dir / "config.json").read_text(encoding="utf-8"))
+    if "auto_map" in config and not job.trust_remote_code:
+        raise JobError(
+            "The model brings Python code of its own, which ms-swift runs without asking. Set "
+            "`model.trust_remote_code: true` if you trust it, or use another backend."
+        )
+    return {"model_type": _model_type(config), **_trained_layers(job, config)}
+
+
+def run(config: Path, watch: Any) -> dict[str, Any]:
+    """Do what ``swift sft`` does on one device."""
+    from swift.cli.main import parse_yaml_args
+    from swift.pipelines import SwiftSft
+    from transformers import trainer
+
+    trainer.DEFAULT_CALLBACKS = [*trainer.DEFAULT_CALLBACKS, watch]
+    arguments = [str(config)]
+    parse_yaml_args(arguments)
+    watch.events.phase("load_model")
+    pipeline = SwiftSft(arguments)
+    pipeline.main()
+    return plain_values(vars(pipeline.args))
+
+
+def save(model: Any, folder: Path) -> Path:
+    """ms-swift keeps the last weights in a checkpoint only, which is not written at the end.
+
+    A PiSSA adapter becomes one of the untouched model, from where it started (``initial_model``).
+    """
+    options: dict[str, Any] = {}
+    if hasattr(model, "peft_config"):
+        options["save_embedding_layers"] = False
+    start = folder / "initial_model"
+    if start.exists():
+        options["path_initial_model_for_weight_conversion"] = str(start)
+    model.save_pretrained(folder / "last", **options)
+    return folder / "last"
+
+
+def _model_type(config: dict[str, Any]) -> str | None:
+    """One of ms-swift's kinds for the architecture; they differ in templates, which we set."""
+    from swift.model.model_meta import get_matched_model_types
+
+    kinds = sorted(get_matched_model_types(config.get("architectures")))
+    return config["model_type"] if config["model_type"] in kinds else next(iter(kinds), None)
+
+
+def _trained_layers(job: FrameworkJob, config: dict[str, Any]) -> dict[str, str]:
+    if job.freeze is None:
+        return {}
+    num_layers = int(config["num_hidden_layers"])
+    first = max(0, num_layers - job.freeze.trainable_layers)
+    numbers = "|".join(map(str, range(first, num_layers)))
+    return {"trainable_parameters_regex": rf".*\.({numbers})\..*"}
