@@ -118,10 +118,15 @@ class Executor:
             report=lambda news: self._observer.progress(step, 0, 0, news),
         )
 
-    def inputs_of(self, step: TrainPlan) -> Inputs:
-        """Where a training finds what earlier steps brought."""
+    def inputs_of(self, step: TrainPlan, *, own_python: bool = False) -> Inputs:
+        """Where a training finds what earlier steps brought.
+
+        Args:
+            step: The training.
+            own_python: Whether the interpreter is that of bakeoff's own jobs, whatever the backend.
+        """
         inputs = self._inputs(step.model_id, self._data[step.data_id].folder)
-        if step.environment_id is None:
+        if step.environment_id is None or own_python:
             return inputs
         return replace(inputs, python=self._pythons[step.environment_id])
 

@@ -99,8 +99,7 @@ class ParityRunner:
 
     def _reference(self, step: TrainPlan) -> Reference:
         folder = self._fresh(f"reference-{short_id(_common(step))}")
-        inputs = replace(self._executor.inputs_of(step), python=self._workspace.python)
-        launch = reference_launch(step, inputs)
+        launch = reference_launch(step, self._executor.inputs_of(step, own_python=True))
         self._observer.note("computing the loss before the first step by a plain forward pass")
         run_worker(launch, folder, environment=self._workspace.environment)
         return Reference.model_validate(read_json(folder / "result.json"))

@@ -73,6 +73,18 @@ class Framework(ABC):
         return [*self._common_problems(plan), *self._extra_problems(plan), *self.problems(plan)]
 
     def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        return self._launch(plan, inputs, run_dir, only_prepare=False)
+
+    def export(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        """As ``render``, but everything is written and the framework is not started.
+
+        It runs in any interpreter that holds `transformers`.
+        """
+        return self._launch(plan, inputs, run_dir, only_prepare=True)
+
+    def _launch(
+        self, plan: TrainPlan, inputs: Inputs, run_dir: Path, *, only_prepare: bool
+    ) -> Launch:
         job = {
             "framework": self.name,
             "config_file": self.config_file,
@@ -87,6 +99,7 @@ class Framework(ABC):
             "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
             "extra": plan.extra,
             "probe": inputs.probe,
+            "only_prepare": only_prepare,
         }
         cache = run_dir / OUTPUT_DIR / "cache"
         env = {
