@@ -71,7 +71,7 @@ class ParityRunner:
         outcome = run_process(
             launch,
             run_dir,
-            environment=self._workspace.environment,
+            environment=self._executor.environment_of(step),
             read_events=backend.read_events,
             on_event=lambda event: self._observer.event(step, event),
             silence_limit_seconds=self._workspace.silence_limit_seconds,

@@ -33,6 +33,10 @@ def saves(plan: TrainPlan) -> bool:
     return plan.train.save_every > 0 and not starts_elsewhere
 
 
+_AT_THE_END = 1_000_000
+"""Steps between checkpoints; there is one after the last step in any case."""
+
+
 class Framework(ABC):
     """One framework: its configuration file is rendered here, the worker completes and runs it.
 
@@ -78,9 +82,12 @@ class Framework(ABC):
     def export(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
         """As ``render``, but everything is written and the framework is not started.
 
-        It runs in any interpreter that holds `transformers`.
+        It runs in any interpreter that holds `transformers`. The weights are saved at the end, even
+        if the recipe wants no checkpoints: nobody else would save them.
         """
-        return self._launch(plan, inputs, run_dir, only_prepare=True)
+        train = plan.train.model_copy(update={"save_every": plan.train.save_every or _AT_THE_END})
+        kept = plan.model_copy(update={"train": train})
+        return self._launch(kept, inputs, run_dir, only_prepare=True)
 
     def _launch(
         self, plan: TrainPlan, inputs: Inputs, run_dir: Path, *, only_prepare: bool
