@@ -10,7 +10,7 @@ from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_rows import Sequence, beginning_text, write_messages
 from bakeoff.worker.rows import read_rows
 
-LEFT_BEHIND = ()
+LEFT_BEHIND = ("__pycache__",)
 
 
 def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
