@@ -28,12 +28,19 @@ class Inputs:
     artefact_dir: Path | None = None
     """Adapter or full model of the training that is evaluated; None: the untouched model."""
 
+    probe: bool = False
+    """Whether a training writes down what it really does (``bakeoff.schema.parity.Probe``)."""
+
 
 class Backend(Protocol):
     """A trainer: a plan becomes a child process, its logs become events."""
 
     requirements: ClassVar[tuple[str, ...]]
     """Distributions that its environment must hold."""
+
+    environment: ClassVar[str | None]
+    """Name of the environment that it runs in; None: that of bakeoff's own jobs, in which the
+    ``requirements`` are looked for before anything starts."""
 
     accepts: ClassVar[frozenset[Dialect]]
 

@@ -27,6 +27,9 @@ _SPLIT_KEYS = {("data", "train"), ("data", "validation"), ("data", "test")}
 A split may also be the name of a file inside the source, which is nobody's path yet.
 """
 
+_TEMPLATE_KEY = ("prompt", "template")
+"""A file that is named here is read here: what a study does is its text, not its name."""
+
 Key = tuple[str | int, ...]
 
 
@@ -114,6 +117,10 @@ def _read_text(path: Path) -> str:
             f"no recipe at {path}",
             hint="`bakeoff init` writes one, `bakeoff init --list` names the presets",
         )
+    return _read_utf8(path)
+
+
+def _read_utf8(path: Path) -> str:
     try:
         return path.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError as error:
@@ -165,8 +172,10 @@ class _Reader:
             return {str(name): self._read_entry(node, name, key) for name in node}
         if isinstance(node, list):
             return [self.read(value, (*key, index)) for index, value in enumerate(node)]
+        if key[:2] == _TEMPLATE_KEY:
+            return _template_text(node, self.base, self.positions.get(_TEMPLATE_KEY, self.name))
         place = key[:-1] if key and isinstance(key[-1], int) else key
-        if place in _SOURCE_KEYS:
+        if place in _SOURCE_KEYS or place[:1] == ("env",):
             return _absolute_source(node, self.base)
         return _absolute_split(node, self.base) if place in _SPLIT_KEYS else _scalar(node)
 
@@ -200,6 +209,18 @@ def _absolute_split(value: Any, base: Path) -> Any:
         return _scalar(value)
     path = base / Path(_posix(value)).expanduser()
     return str(path.resolve()) if path.is_file() or _is_written_as_path(value) else str(value)
+
+
+def _template_text(value: Any, base: Path, where: str) -> Any:
+    if not isinstance(value, str) or value in ("raw", "chat") or "{" in value:
+        return _scalar(value)
+    path = base / Path(_posix(value)).expanduser()
+    if path.is_file():
+        return _read_utf8(path)
+    raise UserError(
+        f"{where}: `prompt.template`: there is no file {path}",
+        hint="write `raw`, `chat`, a Jinja template over `messages`, or the name of its file",
+    )
 
 
 _FILE_NAME = re.compile(r"\.(jsonl?|csv|tsv|parquet|arrow|txt)(\.(gz|zst|bz2|xz))?$")

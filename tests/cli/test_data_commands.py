@@ -32,7 +32,7 @@ def write_recipe(folder, model, **more):
 def test_a_sound_folder_is_checked_with_exit_code_0(folder):
     done = bakeoff(folder, "data", "check", "rows")
     assert "nothing to complain of" in done.stdout
-    assert re.search(r"train +40 +0 ", done.stdout)
+    assert re.search(r"train +prompt-response +40 +0 ", done.stdout)
 
 
 def test_warnings_alone_leave_exit_code_0_and_errors_make_it_1(folder):
@@ -119,3 +119,26 @@ def test_inspect_shows_rows_aligned_and_marks_what_is_learned_without_colours(fo
     assert [int(number) for number in ids.split()] == sample["token_ids"]
     assert sample["labels"][0] == -100
     assert sample["labels"][-1] == sample["token_ids"][-1]
+
+
+def test_a_conversation_is_shown_turn_by_turn_and_its_columns_by_what_they_hold(folder):
+    turns = [{"from": "human", "value": "小明有几个苹果？"}, {"from": "gpt", "value": "三个"}]
+    write_rows(folder / "chat.jsonl", [{"conversations": turns, "system": "答", "id": 7}])
+    done = bakeoff(folder, "data", "inspect", "chat.jsonl", "--rows", 1)
+    lines = [" ".join(line.strip("│ ").split()) for line in done.stdout.splitlines()]
+    assert "conversations │ human: 小明有几个苹果？" in lines
+    assert "gpt: 三个" in [line.strip("│ ") for line in lines]
+    assert any(line.startswith("conversations the turns list") for line in lines)
+    assert any(line.startswith("system the system message text") for line in lines)
+    assert any(line.startswith("id not used number") for line in lines)
+
+
+def test_a_split_of_conversations_tells_what_a_recipe_needs_to_read_them(folder):
+    rows = [{"chat": [{"role": "user", "content": f"{n}?"}, {"role": "assistant", "content": "1"}]}
+            for n in range(20)]  # fmt: skip
+    write_rows(folder / "chat.jsonl", rows)
+    named = ("--set", "data.columns.messages=chat", "--set", "data.format=messages")
+    made = bakeoff(folder, "data", "split", "chat.jsonl", "-o", "made", *named)
+    assert "train 16, validation 2, test 2" in made.stdout
+    assert '    format: "messages"\n' in made.stdout
+    assert '    columns: {"messages": "chat"}' in made.stdout

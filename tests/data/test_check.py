@@ -7,10 +7,17 @@ from tests import tiny
 from tests.data.made import qa
 
 from bakeoff.base.hub import HubAccess
+from bakeoff.data.formats import ROW_FORMATS
 from bakeoff.data.inspection.check import CheckSettings, check_rows
 from bakeoff.data.inspection.subject import open_splits
 from bakeoff.data.sources import Surroundings
-from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.recipe import Columns, DataSpec, PromptSpec
+from bakeoff.schema.sample import Layout, Message, Sample
+
+STORY = (
+    "Weng earns twelve dollars an hour for babysitting and yesterday she just did fifty minutes "
+    "of babysitting before her aunt called her home for dinner, how much did she earn in all?"
+)
 
 GOOD = '{"question": "What is one and one?", "answer": "#### 2"}\n'
 
@@ -19,9 +26,11 @@ GOOD = '{"question": "What is one and one?", "answer": "#### 2"}\n'
 def check(tmp_path):
     """Check a file or folder below ``tmp_path``."""
 
-    def run(source="rows.jsonl", **settings):
+    def run(source="rows.jsonl", *, columns=Columns(), **settings):
         surroundings = Surroundings(tmp_path, tmp_path / "cache", HubAccess(), lambda *_: None)
-        opened = open_splits(DataSpec(source=source), surroundings, is_recipe=False)
+        opened = open_splits(
+            DataSpec(source=source, columns=columns), surroundings, is_recipe=False
+        )
         made = {"prompt": PromptSpec(), "max_length": 64, **settings}
         return check_rows(opened, CheckSettings(source=source, **made), report=lambda *_: None)
 
@@ -73,8 +82,13 @@ BROKEN = {
     ),
     "missing column": (
         GOOD + '{"question": "2 + 2?", "anser": "#### 4"}\n',
-        "structure",
+        "missing-column",
         ["line 2", "no column `answer`", "`anser`"],
+    ),
+    "an object for an answer": (
+        GOOD + '{"question": "2 + 2?", "answer": {"value": 4}}\n',
+        "wrong-type",
+        ["line 2", "`answer` must be text", "an object"],
     ),
     "one object on several lines": (
         '{\n "question": "2 + 2?",\n "answer": "#### 4"\n}\n',
@@ -82,6 +96,21 @@ BROKEN = {
         ["line 2", "one object spans several lines"],
     ),
     "nothing": ("\n\n", "no-rows", []),
+    "null for an answer": (
+        GOOD + '{"question": "2 + 2?", "answer": null}\n',
+        "empty",
+        ["line 2", "`answer` must be text, got null"],
+    ),
+    "no comma between rows": (
+        f"[{GOOD}{GOOD.replace('one', 'six')}]",
+        "json",
+        ["after row 1", "line 2, column 1", "a comma is missing"],
+    ),
+    "rows one level below": (
+        f'{{"data": [{GOOD.strip()}]}}',
+        "missing-column",
+        ["the rows lie inside `data`"],
+    ),
 }
 
 
@@ -96,7 +125,118 @@ def test_each_mistake_is_found_and_said_by_name(write, check, mistake):
         assert word in shown
     assert bad.why
     assert bad.todo
+    assert found.num_errors == (mistake != "BOM")
     assert bad.severity == ("warning" if mistake == "BOM" else "error")
+
+
+def turns(*roles):
+    return {"messages": [{"role": role, "content": f"I am {role}."} for role in roles]}
+
+
+ORDERS = {
+    "two questions": (
+        ("user", "user", "assistant"),
+        "role-order",
+        "two turns of the user in a row",
+    ),
+    "two answers": (
+        ("user", "assistant", "assistant"),
+        "role-order",
+        "`messages[1]` and `messages[2]` are two turns of the assistant in a row",
+    ),
+    "an answer first": (("assistant", "user"), "role-order", "`messages[0]` is said by the assist"),
+    "no last answer": (("user", "assistant", "user"), "role-order", "ends with the user"),
+    "a late system": (("user", "system", "assistant"), "role-order", "`messages[1]` is a system"),
+    "a stranger": (("user", "bard"), "unknown-role", "`messages[1].role` must be one of `user`"),
+    "nobody": ((), "empty", "`messages` is empty"),
+    "a tool": (("user", "tool_call", "tool", "assistant"), "structure", "calls tools"),
+}
+
+
+@pytest.mark.parametrize("mistake", ORDERS)
+def test_speakers_in_a_wrong_order_are_found_with_their_row_and_turn(write, check, mistake):
+    roles, code, words = ORDERS[mistake]
+    write("rows.jsonl", [turns("user", "assistant"), turns(*roles), turns("user", "assistant")])
+    found = check()
+    bad = finding(found, code)
+    assert (bad.severity, bad.count) == ("error", 1)
+    assert bad.examples[0].place.endswith("rows.jsonl, line 2")
+    assert words in bad.examples[0].text
+    assert found.splits["train"].num_rows == 2
+
+
+def test_turns_are_counted_as_the_file_has_them_where_the_system_message_has_a_column(write, check):
+    write("rows.jsonl", [{"system": "Be brief.", **turns("user", "user", "assistant")}])
+    text = finding(check(), "role-order").examples[0].text
+    assert "`messages[0]` and `messages[1]`" in text
+
+
+def conversation(question, answer):
+    return Sample((Message("user", question, False), Message("assistant", answer, True)))
+
+
+@pytest.mark.parametrize("name", [name for name in ROW_FORMATS.names() if name != "text"])
+def test_whatever_the_format_the_same_is_found(write, check, name):
+    def rows(*samples):
+        row_format = ROW_FORMATS.get(name)
+        return [row_format.write(sample, Layout(), with_optional=()) for sample in samples]
+
+    good = [conversation(f"Is {number} odd?", f"#### {number}") for number in range(10, 20)]
+    again = conversation("is 12  odd?", "Yes.\n#### 12")
+    other = conversation("Is 13 odd?", "#### 14")
+    cut = conversation("Is 30 odd?", "Because <|im_end|> of")
+    long = conversation("Is 31 odd? " + "Is it? " * 99, "#### 31")
+    write("rows/train.jsonl", rows(*good, good[0], other, cut, long))
+    write("rows/test.jsonl", rows(again, conversation("Is 40 odd?", "#### 40")))
+    found = check("rows")
+    assert found.splits["train"].row_format == name
+    assert {one.code: one.count for one in found.findings if one.severity != "info"} == {
+        "contamination-normalised": 1,
+        "duplicate": 1,
+        "contradiction": 1,
+        "answer-pattern": 1,
+        "unfinished-answer": 1,
+        "control-token": 1,
+        "too-long": 1,
+    }
+
+
+def test_of_several_turns_all_are_looked_at(write, check):
+    def row(*contents):
+        roles = ("user", "assistant") * 2
+        pairs = zip(roles, contents, strict=True)
+        return {"messages": [{"role": role, "content": text} for role, text in pairs]}
+
+    rows = [
+        row("Is 1 odd?", "Yes.", "And 2?", "No."),
+        row("Is 2 odd?", "No.", "And 2?", "No."),
+        row("Is 1 odd?", "Oh yes.", "And 2?", "No."),
+        row("Is 1 odd?", "Yes.", "And 2?", "No."),
+        row("Is 5 odd?", "Yes.</s>", "And 6?", "No."),
+    ]
+    write("rows/train.jsonl", rows)
+    write("rows/test.jsonl", [row("Is 5 odd?", "Yes.", "And 6?", "No.")])
+    found = check("rows")
+    assert "line 4" in finding(found, "duplicate").examples[0].place
+    assert "line 5" in finding(found, "control-token").examples[0].place
+    assert finding(found, "contamination-exact").examples[0].text == "Is 5 odd? And 6?"
+
+
+def test_plain_texts_are_compared_whole_and_have_no_answer_to_miss(write, check):
+    write("rows/train.txt", "\n".join([STORY, "Another line.", STORY]))
+    write("rows/test.jsonl", [qa("Is 1 odd?", "#### 1")])
+    found = check("rows", max_length=999, wants_pattern=True)
+    assert {name: facts.row_format for name, facts in found.splits.items()} == {
+        "train": "text",
+        "test": "prompt-response",
+    }
+    assert codes(found, "error", "warning") == {"duplicate"}
+
+
+def test_a_named_column_that_no_row_has_is_an_error(write, check):
+    write("rows.jsonl", GOOD)
+    found = check(columns={"system": "sistem"})
+    assert "no row has the column `sistem`" in finding(found, "missing-column").examples[0].text
 
 
 def test_every_bad_line_is_counted_and_the_good_ones_between_them_are_read(write, check):
@@ -104,7 +244,7 @@ def test_every_bad_line_is_counted_and_the_good_ones_between_them_are_read(write
     found = check()
     assert finding(found, "json").count == 30
     assert len(finding(found, "json").examples) == 5
-    assert finding(found, "structure").count == 1
+    assert finding(found, "wrong-type").count == 1
     assert found.splits["train"].num_rows == 30
     assert found.splits["train"].num_bad_rows == 31
 
@@ -113,6 +253,7 @@ def test_an_array_with_a_mistake_ends_there_and_is_an_error(write, check):
     write("rows.json", "[" + GOOD.strip() + ", {'question': 1}]")
     found = check("rows.json")
     assert "row 2" in finding(found, "json").examples[0].place
+    assert "what follows in " in finding(found, "json").message
     assert found.splits["train"].num_rows == 1
 
 
@@ -144,12 +285,6 @@ def test_repeated_and_contradictory_rows_are_told_apart(write, check):
     assert "line 4" in contradiction.examples[0].place
     assert "#### 3" in contradiction.examples[0].text
     assert "#### 2" in contradiction.examples[0].other_text
-
-
-STORY = (
-    "Weng earns twelve dollars an hour for babysitting and yesterday she just did fifty minutes "
-    "of babysitting before her aunt called her home for dinner, how much did she earn in all?"
-)
 
 
 def test_test_questions_in_the_training_rows_are_found_at_three_depths(write, check):
@@ -235,6 +370,25 @@ def test_rows_that_are_too_long_are_counted_with_the_recipes_tokenizer(write, ch
     )
 
 
+def test_what_cutting_questions_would_save_is_told(write, check, tiny_model):
+    rows = tiny.rows(6)
+    rows[2]["answer"] = "So " * 200 + rows[2]["answer"]
+    rows[4]["question"] = "So " * 200 + rows[4]["question"]
+    write("rows.jsonl", rows)
+    how = {"max_length": 100, "overlong": "truncate-prompt-left", "tokenizer_dir": tiny_model}
+    message = finding(check(**how), "too-long").message
+    assert "would cut 1 of them at the beginning of the question, and drop 1 in which" in message
+
+
+def test_rows_that_the_template_fails_on_are_an_error_with_their_place(write, check):
+    write("rows.jsonl", [qa("four"), qa("longer")])
+    prompt = PromptSpec(text="{{ 1 // (prompt | length - 4) }}{{ prompt }}")
+    failed = finding(check(prompt=prompt), "template")
+    assert (failed.severity, failed.count, failed.out_of) == ("error", 1, 2)
+    assert "line 1" in failed.examples[0].place
+    assert "by zero" in failed.examples[0].text
+
+
 def test_without_a_tokenizer_lengths_are_called_estimates(write, check):
     write("rows.jsonl", [qa("word " * 200)])
     found = check()
@@ -286,17 +440,27 @@ def test_languages_are_told_and_a_shift_between_splits_is_a_warning(write, check
     shift = finding(found, "language-shift")
     assert "Chinese makes 100% of test, but 0% of train" in shift.message
     told = {one.split: one.message for one in found.findings if one.code == "languages"}
-    assert told == {"train": "Latin 100.0%", "test": "Chinese 100.0%"}
+    assert told == {"train": "languages: Latin 100.0%", "test": "languages: Chinese 100.0%"}
 
 
 def test_columns_of_usual_names_are_found_and_the_others_are_named(write, check):
     write(
         "rows.jsonl",
-        [{"instruction": f"Is {n} odd?", "input": "", "output": "#### 1"} for n in range(3)],
+        [
+            {"instruction": f"Is {n} odd?", "input": "", "output": "#### 1", "level": n}
+            for n in range(3)
+        ],
     )
     found = check()
-    assert (found.prompt_column, found.response_column) == ("instruction", "output")
-    assert "not used: `input`" in finding(found, "columns").message
+    assert found.splits["train"].columns == {
+        "prompt": "instruction",
+        "query": "input",
+        "response": "output",
+    }
+    assert finding(found, "columns").message == (
+        "read as alpaca: the question from `instruction` and `input`, the answer from `output`; "
+        "not used: `level`"
+    )
 
 
 def test_real_gsm8k_is_clean_but_for_three_pairs(check, gsm8k):

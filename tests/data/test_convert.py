@@ -9,7 +9,8 @@ from tests.data.test_formats import samples
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hub import HubAccess
-from bakeoff.data.convert import Target, convert
+from bakeoff.data.convert import convert
+from bakeoff.data.convert_survey import Target
 from bakeoff.data.formats import ROW_FORMATS
 from bakeoff.data.sources import Surroundings
 from bakeoff.schema.recipe import DataSpec
@@ -95,7 +96,7 @@ def test_all_splits_that_are_there_are_written_or_those_that_are_named(convert_t
     for split in ("train", "test", "dev"):
         write(f"in/{split}.jsonl", SIMPLE)
     done, _ = convert_to("in", "out", "sharegpt")
-    assert done.num_rows == {"train": 2, "test": 2}
+    assert done.num_rows == {"train": 2, "validation": 2, "test": 2}
     done, _ = convert_to("in", "dev", "sharegpt", splits=("dev",))
     assert done.num_rows == {"dev": 2}
     with pytest.raises(UserError, match="no file holds the split `other`"):
@@ -240,3 +241,32 @@ def test_a_file_can_be_converted_in_its_own_place(convert_to, write):
     write("in/train.jsonl", SIMPLE)
     _, rows = convert_to("in", "in", "messages", overwrite=True)
     assert [row["messages"][0]["content"] for row in rows] == [row["question"] for row in SIMPLE]
+
+
+@pytest.mark.parametrize("name", ["alpaca", "prompt-response", "query-response"])
+def test_swift_is_not_given_an_empty_system_message_where_there_was_none(
+    convert_to, write, tmp_path, name
+):
+    rows = [
+        {"messages": [{"role": role, "content": role} for role in roles]}
+        for roles in (("system", "user", "assistant"), ("user", "assistant"))
+    ]
+    write("in/train.jsonl", rows)
+    with pytest.raises(UserError, match=r"line 2: the row has no system message while others"):
+        convert_to("in", "out", name, framework="swift")
+    assert not (tmp_path / "out").exists()
+    done, _ = convert_to("in", "out", name, framework="swift", allow_loss=True)
+    assert list(done.lost.values()) == [1]
+    for target in ({"framework": "llamafactory"}, {}):
+        assert convert_to("in", f"out{len(target)}", name, **target)[0].lost == {}
+    write("in/train.jsonl", rows[:1])
+    assert convert_to("in", "all", name, framework="swift")[0].lost == {}
+
+
+def test_llamafactorys_list_is_plain_ascii_for_it_is_not_read_as_utf_8(convert_to, write, tmp_path):
+    write("in/train.jsonl", SIMPLE)
+    layout = Layout(columns={"prompt": "问题", "response": "答案"})
+    convert_to("in", "out", "prompt-response", framework="llamafactory", layout=layout)
+    listed = (tmp_path / "out/dataset_info.json").read_bytes()
+    assert listed.isascii()
+    assert json.loads(listed)["mine"]["columns"]["prompt"] == "问题"

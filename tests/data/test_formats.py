@@ -161,12 +161,12 @@ def turns(*pairs, **extra):
 USER, ASSISTANT = ("user", "1?"), ("assistant", "1")
 
 BAD_ROWS = {
-    "two questions": (turns(USER, USER, ASSISTANT), "`messages[1]` is said by `user`; the assistant",
+    "two questions": (turns(USER, USER, ASSISTANT), "two turns of the user in a row",
                       "take turns"),
-    "answer first": (turns(ASSISTANT, USER), "`messages[0]` is said by `assistant`; the user", "first"),
-    "late system": (turns(USER, ("system", "S"), ASSISTANT), "`messages[1]` is said by `system`", "one"),
-    "no answer": (turns(USER), "ends without an answer", "one question and its answer"),
-    "system alone": (turns(("system", "S")), "ends without an answer", "one question"),
+    "answer first": (turns(ASSISTANT, USER), "`messages[0]` is said by the assistant", "first"),
+    "late system": (turns(USER, ("system", "S"), ASSISTANT), "`messages[1]` is a system message", "one"),
+    "no answer": (turns(USER), "ends with the user, without an answer", "one question and its answer"),
+    "system alone": (turns(("system", "S")), "without an answer", "one question"),
     "no turns": ({"messages": []}, "`messages` is empty", "one question"),
     "no list": ({"messages": "hi"}, "no column `question`", "data.columns.prompt"),
     "turn no object": ({"messages": [["user", "x"]]}, "`messages[0]` must be an object, got a list",
@@ -234,6 +234,7 @@ def test_the_seeds_two_chinese_alpaca_samples_are_read_as_they_are(prepare, writ
     assert first == {
         "id": "train-1",
         "context": "",
+        "asked": "Question: 将下面的句子翻译成英文\n今天天气很好。\nAnswer:",
         "prompt": "将下面的句子翻译成英文\n今天天气很好。",
         "response": "The weather is nice today.",
         "messages": [

@@ -2,9 +2,11 @@
 
 import json
 import socket
+from dataclasses import replace
 
 import pytest
 from tests.data.made import qa
+from tests.fake_hub import Failure, running_hub
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hub import MIRROR, HubAccess
@@ -86,6 +88,59 @@ def test_what_is_on_disk_serves_when_the_hub_is_out_of_reach(prepare, hub, gsm8k
     away = HubAccess(endpoint=unused_address())
     again, _ = prepare("openai/gsm8k", subset="main", access=away)
     assert again == first
+
+
+@pytest.fixture
+def two_places(hub, gsm8k_like):
+    """Access to the hub and then a mirror with the same rows, the mirror, and what was said."""
+    said = []
+    with running_hub() as mirror:
+        mirror.repos.update(hub.repos)
+        yield (
+            HubAccess(
+                endpoint=hub.endpoint,
+                mirror_endpoint=mirror.endpoint,
+                order=("hub", "mirror"),
+                say=said.append,
+            ),
+            mirror,
+            said,
+        )
+
+
+@pytest.mark.parametrize("file", ["README.md", "main/test-00000-of-00001.jsonl"])
+def test_a_download_that_fails_goes_on_at_the_next_place(prepare, hub, two_places, file):
+    access, mirror, said = two_places
+    hub.by_file[file] = Failure(status=403)
+    manifest, _ = prepare("openai/gsm8k", subset="main", access=access)
+    assert manifest.num_rows == {"train": 15, "validation": 0, "test": 4}
+    assert [line.partition(" (")[0] for line in said] == ["hub"]
+    # What the first place gave whole is not asked for again.
+    again = set(hub.downloaded()) & set(mirror.downloaded())
+    assert again <= {file.rpartition("/")[2]}
+
+
+def test_when_no_place_gives_a_file_each_says_why(prepare, hub, two_places):
+    access, mirror, _ = two_places
+    hub.status = 429
+    mirror.by_file["main/test-00000-of-00001.jsonl"] = Failure(status=403)
+    with pytest.raises(UserError, match="could not be had from any of 2 places") as raised:
+        prepare("openai/gsm8k", subset="main", access=access)
+    lines = str(raised.value).splitlines()
+    assert "the dataset openai/gsm8k" in lines[0]
+    assert lines[1].startswith(f"  hub ({hub.endpoint}): too many requests")
+    assert lines[2].startswith(f"  mirror ({mirror.endpoint}): ")
+
+
+def test_what_modelscope_gave_serves_offline_though_the_hub_comes_first(prepare, hub):
+    files = {"train.jsonl": lines("a", 3), "test.jsonl": lines("b", 2)}
+    with running_hub() as scope:
+        scope.add("dataset", "me/mine", files)
+        access = HubAccess(
+            endpoint=hub.endpoint, modelscope_endpoint=scope.endpoint, order=("hub", "modelscope")
+        )
+        first, _ = prepare("me/mine", access=access)
+    assert prepare("me/mine", access=replace(access, offline=True))[0] == first
 
 
 def test_splits_are_found_by_file_names_where_the_card_declares_none(prepare, hub):

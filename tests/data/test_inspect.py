@@ -15,7 +15,10 @@ from bakeoff.base.hub import HubAccess
 from bakeoff.data.inspection.look import InspectSettings, histogram, inspect_rows
 from bakeoff.data.inspection.subject import open_splits
 from bakeoff.data.inspection.tokens import TrainingTokenizer
+from bakeoff.data.prompt import make_renderer
+from bakeoff.data.rows import Row
 from bakeoff.data.sources import Surroundings
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.recipe import DataSpec, PromptSpec, TrainSpec
 from bakeoff.worker.rows import tokenize
 
@@ -24,13 +27,16 @@ from bakeoff.worker.rows import tokenize
 def inspect(tmp_path):
     """Inspect a file or folder below ``tmp_path``."""
 
-    def run(source="rows.jsonl", *, num_shown=3, tokenizer_dir=None, **train):
+    def run(
+        source="rows.jsonl", *, num_shown=3, tokenizer_dir=None, prompt=None, chat=None, **train
+    ):
         surroundings = Surroundings(tmp_path, tmp_path / "cache", HubAccess(), lambda *_: None)
         return inspect_rows(
             open_splits(DataSpec(source=source), surroundings, is_recipe=False),
             InspectSettings(
                 source=source,
-                prompt=PromptSpec(),
+                prompt=prompt or PromptSpec(),
+                chat=chat,
                 train=TrainSpec(**train),
                 num_shown=num_shown,
                 tokenizer_dir=tokenizer_dir,
@@ -41,22 +47,19 @@ def inspect(tmp_path):
     return run
 
 
-def trained_on(folder, rows, **how):
+def trained_on(folder, rows, *, raw=(), **how):
     """Ids and labels as the trainer makes them of the same rows."""
     from transformers import AutoTokenizer
 
-    raw = [
-        {
-            "id": str(index),
-            "segments": [
-                {"text": f"Question: {row['question']}\nAnswer:", "loss": False},
-                {"text": f" {row['answer']}", "loss": True},
-            ],
-        }
-        for index, row in enumerate(rows)
+    texts = list(raw) or [
+        [
+            {"text": f"Question: {row['question']}\nAnswer:", "loss": False},
+            {"text": f" {row['answer']}", "loss": True},
+        ]
+        for row in rows
     ]
     made = tokenize(
-        raw,
+        [{"id": str(index), "segments": segments} for index, segments in enumerate(texts)],
         AutoTokenizer.from_pretrained(folder),
         **{"max_length": 10_000, "overlong": "drop", "loss_on": "response", **how},
     )
@@ -112,8 +115,60 @@ def test_any_text_becomes_the_trainers_tokens(tiny_model, question, answer):
             {"text": f" {answer}", "loss": True},
         ],
         loss_on="response",
+        max_length=10_000,
+        overlong="drop",
     )
     assert [(tuple(row.token_ids), tuple(row.labels))] == expected
+
+
+@pytest.mark.parametrize("model", ["tiny_model", "demanding_model"])
+def test_a_question_is_cut_where_the_trainer_cuts_it(write, inspect, request, model):
+    folder = request.getfixturevalue(model)
+    how = {"max_length": 30, "overlong": "truncate-prompt-left"}
+    rows = [
+        qa("Is 1 odd?", "Yes.\n#### 1"),
+        qa("So " * 30 + "is 3 odd?", "Yes.\n#### 1"),
+        qa("Is 5 odd?", "So " * 40),
+    ]
+    write("rows.jsonl", rows)
+    shown = inspect(tokenizer_dir=folder, **how).samples
+    assert [sample.is_dropped for sample in shown] == [False, False, True]
+    assert [bool(sample.num_cut) for sample in shown] == [False, True, False]
+    assert len(shown[1].token_ids) == 30
+    used = [(sample.token_ids, sample.labels) for sample in shown if not sample.is_dropped]
+    assert used == trained_on(folder, rows, **how)
+
+
+def test_a_beginning_that_a_chat_template_writes_stands_there_once(
+    write, inspect, demanding_model, tmp_path
+):
+    template = (
+        "<|begin|>{% for message in messages %}[{{message.role}}]{{message.content}}<|end|>"
+        "{% endfor %}{% if add_generation_prompt %}[assistant]{% endif %}"
+    )
+    rows = [qa("Is 1 odd?", "Yes."), qa("Is 2 odd?", "No.")]
+    write("rows.jsonl", rows)
+    chat = ChatTemplate(
+        text=template, special_tokens={"bos_token": "<|begin|>", "eos_token": "<|end|>"}
+    )
+    prompt = PromptSpec(template="chat")
+    found = inspect(tokenizer_dir=demanding_model, prompt=prompt, chat=chat)
+    rendered = [
+        make_renderer(prompt, chat).segments(Row(row["question"], row["answer"])) for row in rows
+    ]
+    expected = trained_on(demanding_model, [], raw=rendered)
+    assert [(sample.token_ids, sample.labels) for sample in found.samples] == expected
+    assert [sample.token_ids.count(400) for sample in found.samples] == [1, 1]
+    (filled,) = [part for part in found.lengths if part.count]
+    assert filled.start <= len(expected[0][0]) < filled.end
+
+
+def test_rows_that_a_template_fails_on_are_counted_and_the_others_shown(write, inspect):
+    prompt = PromptSpec(text="{{ 1 // (prompt | length - 4) }}{{ prompt }}")
+    write("rows.jsonl", [qa("four"), qa("longer")])
+    found = inspect(prompt=prompt)
+    assert (found.splits["train"].num_rows, found.splits["train"].num_bad_rows) == (1, 1)
+    assert [sample.place[-6:] for sample in found.samples] == ["line 2"]
 
 
 def test_columns_splits_and_bad_rows_are_counted(write, inspect):

@@ -106,7 +106,7 @@ ARRAY_MISTAKES = {
     "trailing comma": ('[\n {"question": "1?", "answer": "1"},\n]', "row 2", "line 3, column 1",
                        "a trailing comma"),
     "missing comma": ('[{"question": "1?", "answer": "1"}\n {"q": 1}]', "after row 1",
-                      "line 2, column 2", "delimiter"),
+                      "line 2, column 2", "a comma is missing"),
     "single quotes": ('[{"question": "1?", "answer": "1"}, {\'q\': 1}]', "row 2", "column 38",
                       "single quotes"),
     "not closed": ('[{"question": "1?", "answer": "1"}', "after row 1", "column 35",

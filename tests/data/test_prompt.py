@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from lm_eval.utils import apply_template
 
 from bakeoff.base.errors import UserError
-from bakeoff.data.prompt import PromptRenderer
+from bakeoff.data.prompt import RawPrompt
+from bakeoff.data.question import QuestionTemplate
 from bakeoff.schema.recipe import PromptSpec
 
 TEMPLATES = [
@@ -22,12 +23,12 @@ TEMPLATES = [
 @pytest.mark.parametrize("template", TEMPLATES)
 @given(prompt=st.text(min_size=1).filter(str.strip))
 def test_every_prompt_renders_byte_for_byte_as_the_harness_renders_it(template, prompt):
-    rendered = PromptRenderer(PromptSpec(text=template)).render(f"x{prompt}")
+    rendered = QuestionTemplate(template).render(f"x{prompt}")
     assert rendered == apply_template(template, {"prompt": f"x{prompt}"})
 
 
 def test_what_a_question_holds_is_never_taken_for_a_template():
-    assert PromptRenderer(PromptSpec()).render("{{ 1 + 1 }} {% x") == (
+    assert QuestionTemplate(PromptSpec().text).render("{{ 1 + 1 }} {% x") == (
         "Question: {{ 1 + 1 }} {% x\nAnswer:"
     )
 
@@ -46,7 +47,7 @@ WRONG = {
 def test_a_wrong_template_is_refused_by_its_key(kind):
     text, cause = WRONG[kind]
     with pytest.raises(UserError) as raised:
-        PromptRenderer(PromptSpec(text=text)).render("1 + 1?")
+        QuestionTemplate(text).render("1 + 1?")
     assert "`prompt.text`" in str(raised.value)
     assert cause in str(raised.value)
     assert "{{prompt}}" in raised.value.hint
@@ -54,7 +55,7 @@ def test_a_wrong_template_is_refused_by_its_key(kind):
 
 def test_the_digest_tells_templates_and_separators_apart():
     specs = [PromptSpec(), PromptSpec(text="{{prompt}}"), PromptSpec(separator="\n")]
-    assert len({PromptRenderer(spec).digest for spec in specs}) == 3
+    assert len({RawPrompt(spec).digest for spec in specs}) == 3
 
 
 def test_a_row_on_which_the_template_fails_is_named(prepare, write):

@@ -51,6 +51,37 @@ def test_a_tokenizer_that_begins_texts_with_a_token_begins_rows_with_it():
     assert beginning_tokens(LetterTokenizer()) == []
 
 
+def test_a_text_that_brings_the_beginning_token_itself_gets_no_second_one():
+    (made,) = tokens_of(row(("\x01a", False), ("b", True)), LetterTokenizer(adds_bos=True)).rows
+    assert made.token_ids == [1, 97, 98, 2]
+
+
+def test_a_long_prompt_loses_its_beginning_and_never_its_answer():
+    made = tokens_of(
+        [
+            row(("abcde", False), ("xy", True)),
+            row(("ab", False), ("x", True)),
+            row(("a", False), ("uvwxyz", True)),
+        ],
+        LetterTokenizer(adds_bos=True),
+        max_length=6,
+        overlong="truncate-prompt-left",
+    )
+    assert [kept.token_ids for kept in made.rows] == [
+        [1, ord("d"), ord("e"), ord("x"), ord("y"), 2],
+        [1, ord("a"), ord("b"), ord("x"), 2],
+    ]
+    assert made.rows[0].labels == [IGNORED] * 3 + [ord("x"), ord("y"), 2]
+    assert (made.num_truncated, made.num_dropped) == (1, 1)
+
+
+def test_of_several_turns_the_first_question_alone_is_cut():
+    turns = row(("abc", False), ("x", True), ("d", False), ("y", True))
+    (made,) = tokens_of(turns, max_length=5, overlong="truncate-prompt-left").rows
+    assert made.token_ids == [ord("c"), ord("x"), ord("d"), ord("y"), 2]
+    assert tokens_of([turns, turns], max_length=4, overlong="truncate-prompt-left").num_dropped == 2
+
+
 def test_loss_on_all_learns_every_token_but_the_first_which_nothing_predicts():
     (made,) = tokens_of(row(("ab", False), ("c", True)), loss_on="all").rows
     assert made.labels == [97, 98, 99, 2]

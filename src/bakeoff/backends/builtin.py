@@ -2,13 +2,15 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event, read_events_file
 from bakeoff.schema.plan import Dialect, Launch, Problem, TrainPlan
 from bakeoff.schema.results import TrainResult
 from bakeoff.worker_launch import OFFLINE, worker_launch
+
+_ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "true", **OFFLINE}
 
 
 class BuiltinBackend:
@@ -20,6 +22,7 @@ class BuiltinBackend:
         "torch>=2.8",
         "transformers>=5",
     )
+    environment: ClassVar[str | None] = None
     accepts: ClassVar[frozenset[Dialect]] = frozenset({Dialect.PLAIN})
 
     def check(self, plan: TrainPlan) -> Sequence[Problem]:
@@ -43,21 +46,8 @@ class BuiltinBackend:
         return [*problems, *_unsupported(plan)]
 
     def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
-        job = {
-            "model_dir": str(inputs.model_dir),
-            "data_dir": str(inputs.data_dir),
-            "method": plan.method,
-            "seed": plan.seed,
-            "device": plan.device,
-            "trust_remote_code": plan.trust_remote_code,
-            "train": plan.train.model_dump(mode="json"),
-            "lora": plan.lora.model_dump(mode="json")
-            if plan.method == "lora" and plan.lora is not None
-            else None,
-            "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
-        }
-        env = {"TOKENIZERS_PARALLELISM": "true", **OFFLINE}
-        return worker_launch("train", job, python=inputs.python, env=env)
+        job = _job(plan, inputs)
+        return worker_launch("train", job, python=inputs.python, env=_ENVIRONMENT)
 
     def read_events(self, run_dir: Path) -> Iterable[Event]:
         return read_events_file(run_dir / "events.jsonl")
@@ -66,6 +56,28 @@ class BuiltinBackend:
         return TrainResult.model_validate_json(
             (run_dir / "result.json").read_text(encoding="utf-8")
         )
+
+
+def reference_launch(plan: TrainPlan, inputs: Inputs) -> Launch:
+    """The loss before the first step, whatever backend the plan is for; leaves ``result.json``."""
+    return worker_launch("reference", _job(plan, inputs), python=inputs.python, env=_ENVIRONMENT)
+
+
+def _job(plan: TrainPlan, inputs: Inputs) -> dict[str, Any]:
+    return {
+        "model_dir": str(inputs.model_dir),
+        "data_dir": str(inputs.data_dir),
+        "method": plan.method,
+        "seed": plan.seed,
+        "device": plan.device,
+        "trust_remote_code": plan.trust_remote_code,
+        "train": plan.train.model_dump(mode="json"),
+        "lora": plan.lora.model_dump(mode="json")
+        if plan.method == "lora" and plan.lora is not None
+        else None,
+        "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
+        "probe": inputs.probe,
+    }
 
 
 def _unsupported(plan: TrainPlan) -> Iterator[Problem]:

@@ -12,7 +12,9 @@ from bakeoff.cli import (
     convert_command,
     data_commands,
     doctor_commands,
+    env_commands,
     model_commands,
+    parity_command,
     recipe_commands,
     result_commands,
     study_commands,
@@ -53,6 +55,7 @@ def _options(
 app.command("init")(recipe_commands.init)
 app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
+app.command("parity")(parity_command.parity)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
 app.command("report")(result_commands.report)
@@ -69,6 +72,8 @@ _model = typer.Typer(no_args_is_help=True, help="Fetch and describe models.")
 _model.command("fetch")(model_commands.fetch)
 _model.command("info")(model_commands.info)
 app.add_typer(_model, name="model")
+
+app.add_typer(env_commands.commands, name="env")
 
 
 def main() -> None:

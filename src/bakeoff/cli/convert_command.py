@@ -62,8 +62,9 @@ def convert(  # noqa: PLR0913, PLR0917 - one argument for each option
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
     """Write a dataset in another format, UTF-8, with what a framework needs to read it."""
-    from bakeoff.data.convert import Target, summary
     from bakeoff.data.convert import convert as convert_data
+    from bakeoff.data.convert import summary
+    from bakeoff.data.convert_survey import Target
     from bakeoff.data.sources import Surroundings
     from bakeoff.schema.sample import Layout
 

@@ -60,6 +60,7 @@ def inspect(
     settings = InspectSettings(
         source=source,
         prompt=subject.recipe.prompt,
+        chat=subject.chat,
         train=subject.recipe.train,
         num_shown=rows,
         tokenizer_dir=subject.model_dir,
@@ -97,6 +98,7 @@ def check(
     settings = CheckSettings(
         source=source,
         prompt=recipe.prompt,
+        chat=subject.chat,
         max_length=recipe.train.max_length,
         overlong=recipe.train.overlong,
         allow_overlap=recipe.data.allow_overlap,
@@ -176,7 +178,7 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     if as_json:
         print_json(record.model_dump(mode="json"))
     else:
-        out().print(split_view(record, output, subject.opened.columns, is_reused=is_reused))
+        out().print(split_view(record, output, subject.recipe.data, is_reused=is_reused))
 
 
 @contextlib.contextmanager

@@ -8,12 +8,13 @@ from bakeoff.base.errors import UserError
 from bakeoff.base.hub import say_nothing
 from bakeoff.data.inspection.subject import OpenedSplits, open_splits
 from bakeoff.data.sources import Surroundings
-from bakeoff.models import locate
+from bakeoff.models import locate, read_chat_template
 from bakeoff.planning.expand import expand
 from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.recipes import RecipeTree, load_recipe, make_recipe
 from bakeoff.runner.prepare import as_user_error
 from bakeoff.runner.workspace import Workspace
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.recipe import ModelSpec, Recipe
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
@@ -31,6 +32,24 @@ class Subject:
     opened: OpenedSplits
     model_dir: Path | None
     """Where the model lies, if it is on disk."""
+
+    @property
+    def chat(self) -> ChatTemplate | None:
+        """The model's chat template, where the prompt is a chat.
+
+        Raises:
+            UserError: The model is not on disk.
+        """
+        if self.recipe.prompt.is_raw:
+            return None
+        if self.model_dir is None:
+            raise UserError(
+                f"{self.name}: the rows are put into a chat template with the special tokens of "
+                f"{self.recipe.model.source}, which is not on disk",
+                hint=f"`bakeoff model fetch {self.recipe.model.source}`, or name a folder: "
+                "--model FOLDER",
+            )
+        return read_chat_template(self.model_dir)
 
 
 def make_subject(

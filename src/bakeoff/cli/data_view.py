@@ -14,7 +14,7 @@ from bakeoff.compare.numbers import MISSING
 from bakeoff.compare.numbers import seconds as show_duration
 from bakeoff.schema.data_check import DataCheck, Example, Finding
 from bakeoff.schema.data_split import SplitRecord
-from bakeoff.schema.recipe import Columns
+from bakeoff.schema.recipe import DataSpec
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 _NUM_EXAMPLES = 3
@@ -27,7 +27,7 @@ def check_view(found: DataCheck) -> RenderableType:
 
 
 def split_view(
-    record: SplitRecord, folder: Path, columns: Columns, *, is_reused: bool
+    record: SplitRecord, folder: Path, data: DataSpec, *, is_reused: bool
 ) -> RenderableType:
     """Sizes, and the lines that a recipe needs."""
     sizes = ", ".join(f"{name} {count:,}" for name, count in record.num_rows.items())
@@ -43,9 +43,8 @@ def split_view(
     if "validation" in record.num_rows:
         lines.append("    validation: validation")
         lines.append(f"    num_validation: {record.num_rows['validation']}")
-    if columns != Columns():
-        names = {"prompt": columns.prompt, "response": columns.response}
-        lines.append(f"    columns: {json.dumps(names, ensure_ascii=False)}")
+    named = data.model_dump(include={"format", "columns", "tags"}, exclude_defaults=True)
+    lines += [f"    {key}: {json.dumps(value, ensure_ascii=False)}" for key, value in named.items()]
     return Text("\n".join(lines))
 
 
@@ -54,6 +53,7 @@ def _splits_table(found: DataCheck) -> Table:
     units = {facts.lengths.unit for facts in found.splits.values() if facts.lengths}
     unit = next(iter(units), "tokens")
     table.add_column("split")
+    table.add_column("read as")
     for name in ("rows", "unusable", f"{unit}: median", "95 %", "longest"):
         table.add_column(name, justify="right")
     table.add_column("from", overflow="fold", style="dim")
@@ -66,7 +66,7 @@ def _splits_table(found: DataCheck) -> Table:
         )
         bad = Text(f"{facts.num_bad_rows:,}", "bold red" if facts.num_bad_rows else "")
         files = Text(", ".join(facts.files))
-        table.add_row(name, f"{facts.num_rows:,}", bad, *sizes, files)
+        table.add_row(name, facts.row_format or MISSING, f"{facts.num_rows:,}", bad, *sizes, files)
     return table
 
 

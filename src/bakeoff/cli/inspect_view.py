@@ -9,6 +9,7 @@ from rich.table import Table
 from rich.text import Text
 
 from bakeoff.compare.numbers import MISSING
+from bakeoff.data.rows import COLUMN_MEANINGS
 from bakeoff.schema.data_inspection import ColumnFacts, DataInspection, Sample
 
 _MASKED, _LEARNED = "dim", "bold green"
@@ -63,8 +64,9 @@ def _columns(found: DataInspection) -> Table:
 
 
 def _role(column: ColumnFacts) -> Text:
-    meanings = {"prompt": "the question", "response": "the answer"}
-    return Text(meanings[column.role], "green") if column.role else Text("not used", "dim")
+    if column.role is None:
+        return Text("not used", "dim")
+    return Text(COLUMN_MEANINGS[column.role], "green")
 
 
 def _types(column: ColumnFacts) -> str:
@@ -84,11 +86,24 @@ def _row(row: dict[str, Any]) -> Table:
     table.add_column(style="cyan", no_wrap=True)
     table.add_column(overflow="fold")
     for name, value in row.items():
-        text = (
-            value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-        )
-        table.add_row(Text(name), Text(_shortened(text)))
+        table.add_row(Text(name), Text(_shortened(_as_text(value))))
     return table
+
+
+def _as_text(value: object) -> str:
+    """Text as it is, turns one a line, anything else as JSON."""
+    if isinstance(value, str):
+        return value
+    if isinstance(value, list) and any(isinstance(item, dict | list) for item in value):
+        return "\n".join(_turn_text(item) for item in value)
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _turn_text(turn: object) -> str:
+    """`human: What is one and one?` of a turn that says who speaks and what, and no more."""
+    if isinstance(turn, dict) and len(turn) == 2 and all(isinstance(v, str) for v in turn.values()):
+        return ": ".join(turn.values())
+    return json.dumps(turn, ensure_ascii=False, default=str)
 
 
 def _shortened(text: str) -> str:
@@ -129,6 +144,8 @@ def _sample(sample: Sample, end_token: str | None) -> Text:
     if sample.token_ids is not None and sample.labels is not None:
         learned = sum(label >= 0 for label in sample.labels)
         text.append(f": {len(sample.token_ids):,} tokens, {learned:,} of them learned")
+    if sample.num_cut:
+        text.append(f" - {sample.num_cut:,} more were cut off the question's beginning", "yellow")
     if sample.is_dropped:
         text.append(" - longer than allowed, never trained on", "red")
     text.append("\n").append_text(_marked_text(sample, end_token))

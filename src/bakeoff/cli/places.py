@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from bakeoff.base.hub_access import DEFAULT_ENDPOINT, MIRROR, MODELSCOPE, HubAccess, HubName
+from bakeoff.cli.package_index import with_pip_settings
 from bakeoff.runner.workspace import Workspace
 
 RunsDir = Annotated[
@@ -50,6 +51,7 @@ def make_workspace(runs_dir: Path, cache_dir: Path | None) -> Workspace:
         cache_dir=(cache_dir or default_cache_dir()).resolve(),
         python=Path(sys.executable),
         environment=dict(os.environ),
+        installing_environment=with_pip_settings(os.environ),
         command_line=("bakeoff", *sys.argv[1:]),
         hub=hub_access(),
     )
@@ -89,7 +91,13 @@ def workspace_of_study(
     # What a person set in the environment goes before what is derived here; a folder for temporary
     # files is always set there on Windows.
     environment = {**added, **workspace.environment, **_temporary_variables(settings.temporary)}
-    return replace(workspace, hub=access, environment=environment, temporary_dir=settings.temporary)
+    return replace(
+        workspace,
+        hub=access,
+        environment=environment,
+        temporary_dir=settings.temporary,
+        silence_limit_seconds=settings.silence_limit_seconds,
+    )
 
 
 def default_cache_dir() -> Path:

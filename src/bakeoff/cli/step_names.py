@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 
-from bakeoff.schema.plan import DataStep, EvalPlan, ModelStep, Step, TrainPlan
+from bakeoff.schema.plan import DataStep, EnvironmentStep, EvalPlan, ModelStep, Step, TrainPlan
 
 
 def describe(step: Step, varying: Sequence[str] = ()) -> str:
     """One line; of a run, the axes of the study that tell it from its neighbours."""
+    if isinstance(step, EnvironmentStep):
+        return f"environment {step.name}"
     if isinstance(step, ModelStep):
         return f"model {step.model.source}"
     if isinstance(step, DataStep):

@@ -78,7 +78,7 @@ def run(
     print_summary(study.plan.study, outcome, workspace)
     if then is not None:
         _do_afterwards(then)
-    raise typer.Exit(1 if outcome.failed else 0)
+    raise typer.Exit(0 if outcome.is_whole else 1)
 
 
 def _do_afterwards(command: str) -> None:

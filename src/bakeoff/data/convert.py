@@ -6,45 +6,19 @@ touched only when all new ones are whole.
 """
 
 import tempfile
-from collections import Counter
 from collections.abc import Collection, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.files import write_jsonl, write_text_atomic
+from bakeoff.data.convert_survey import Rows, Target, can_be_written, surveyed, unheld
 from bakeoff.data.formats import ROW_FORMATS
-from bakeoff.data.formats.reading import RowReader, layout_of
-from bakeoff.data.framework_files import Framework, framework_files, unread_by
+from bakeoff.data.framework_files import framework_files
 from bakeoff.data.source_names import LIST_NAME
-from bakeoff.data.sources import NoSuchSplitError, RowsFile, Surroundings, source_of
-from bakeoff.interfaces import RowFormat
+from bakeoff.data.sources import RowsFile, Surroundings, source_of
+from bakeoff.data.splits_there import splits_there
 from bakeoff.schema.recipe import DataSpec
-from bakeoff.schema.sample import Layout, Sample
-
-USUAL_SPLITS = ("train", "validation", "test")
-_ROWS_PER_REPORT = 5_000
-
-
-@dataclass(frozen=True, kw_only=True)
-class Target:
-    """What to write, and where."""
-
-    folder: Path
-    name: str
-    """What the dataset is called in LLaMA-Factory's list."""
-
-    format: str
-    """Name of a row format."""
-
-    framework: Framework | None = None
-    layout: Layout = field(default_factory=Layout)
-    """Names of the columns to write; the usual ones where it names none."""
-
-    allow_loss: bool = False
-    """Go on although something has no place in the format; it is counted."""
-
-    overwrite: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -77,8 +51,8 @@ def convert(
         UserError: A row cannot be read, something has no place in the format, or a file is there
             already.
     """
-    rows = _Rows(spec, surroundings, _files_of_splits(spec, splits, surroundings))
-    survey = _surveyed(rows, target)
+    rows = Rows(spec, surroundings, _files_of_splits(spec, splits, surroundings))
+    survey = surveyed(rows, target)
     extra = framework_files(
         target.framework,
         target.format,
@@ -104,93 +78,14 @@ def convert(
 def _files_of_splits(
     spec: DataSpec, splits: tuple[str, ...], surroundings: Surroundings
 ) -> dict[str, tuple[RowsFile, ...]]:
+    if not splits:
+        return splits_there(spec, surroundings, hint="name the splits with --split NAME")
     source = source_of(spec, surroundings.base_dir)
-    found: dict[str, tuple[RowsFile, ...]] = {}
-    missing: NoSuchSplitError | None = None
-    for split in splits or USUAL_SPLITS:
-        try:
-            found[split] = source.open_split(spec, split, surroundings)
-        except NoSuchSplitError as error:
-            if splits:
-                raise
-            missing = missing or error
-    if not found and missing is not None:
-        raise UserError(str(missing), hint="name the splits with --split NAME") from missing
-    return found
+    return {split: source.open_split(spec, split, surroundings) for split in splits}
 
 
 def _entry_name(name: str, split: str, num_splits: int) -> str:
     return name if num_splits == 1 else f"{name}_{split}"
-
-
-@dataclass(frozen=True)
-class _Rows:
-    """All rows of the source, to be gone through again and again."""
-
-    spec: DataSpec
-    surroundings: Surroundings
-    files: dict[str, tuple[RowsFile, ...]]
-
-    def samples(self, split: str, doing: str) -> Iterator[tuple[str, Sample, Collection[str]]]:
-        """Place, conversation and columns left unread of each row of a split."""
-        done = 0
-        for file in self.files[split]:
-            reader = RowReader(file.layout or layout_of(self.spec))
-            for number, value in file.read():
-                where = f"{file.label}, {file.unit} {number}"
-                yield where, reader.sample(value, where=where), reader.unread(value)
-                done += 1
-                if done % _ROWS_PER_REPORT == 0:
-                    self.surroundings.report(done, 0, f"{doing} {split}")
-            reader.finish(where=file.label)
-
-
-@dataclass(frozen=True)
-class _Survey:
-    """What the rows need of the format, and what it has no place for."""
-
-    lost: Counter[str] = field(default_factory=Counter)
-    optional: set[str] = field(default_factory=set)
-    unread: set[str] = field(default_factory=set)
-
-
-def _surveyed(rows: _Rows, target: Target) -> _Survey:
-    """Raises UserError at the first row that would lose something, unless that is allowed."""
-    row_format = ROW_FORMATS.get(target.format)
-    survey = _Survey()
-    for split in rows.files:
-        for where, sample, unread in rows.samples(split, "checking"):
-            survey.unread.update(unread)
-            reason = _unheld(sample, row_format, target)
-            if reason is None or _can_be_written(sample, target.format):
-                survey.optional.update(row_format.optional(sample))
-            if reason is None:
-                continue
-            if not target.allow_loss:
-                raise UserError(
-                    f"{where}: the row has {reason}, for which `{target.format}`"
-                    f"{_for(target)} has no place",
-                    hint="choose another format (`messages` holds everything), or go on with "
-                    "--allow-loss: what is lost is counted",
-                )
-            survey.lost[reason] += 1
-    return survey
-
-
-def _for(target: Target) -> str:
-    return f" for {target.framework}" if target.framework else ""
-
-
-def _unheld(sample: Sample, row_format: RowFormat, target: Target) -> str | None:
-    return row_format.unheld(sample) or unread_by(target.framework, target.format, sample)
-
-
-def _can_be_written(sample: Sample, format_name: str) -> bool:
-    """Whether anything is left of a sample that has no place as a whole."""
-    if format_name in ("sharegpt", "messages"):
-        return True
-    calls_tools = any(turn.role in ("tool", "tool_call") for turn in sample.turns)
-    return sample.is_text == (format_name == "text") and not calls_tools
 
 
 def _refuse_existing(names: list[str], target: Target) -> None:
@@ -202,7 +97,7 @@ def _refuse_existing(names: list[str], target: Target) -> None:
         )
 
 
-def _write(rows: _Rows, target: Target, optional: Collection[str]) -> dict[str, int]:
+def _write(rows: Rows, target: Target, optional: Collection[str]) -> dict[str, int]:
     """Number of rows by split, all files moved into place when all are whole."""
     target.folder.mkdir(parents=True, exist_ok=True)
     num_rows: dict[str, int] = {}
@@ -217,11 +112,11 @@ def _write(rows: _Rows, target: Target, optional: Collection[str]) -> dict[str, 
 
 
 def _rows_to_write(
-    rows: _Rows, split: str, target: Target, optional: Collection[str]
+    rows: Rows, split: str, target: Target, optional: Collection[str]
 ) -> Iterator[dict[str, object]]:
     row_format = ROW_FORMATS.get(target.format)
     for _, sample, _ in rows.samples(split, "writing"):
-        if _unheld(sample, row_format, target) and not _can_be_written(sample, target.format):
+        if unheld(sample, row_format, target) and not can_be_written(sample, target.format):
             continue
         yield row_format.write(sample, target.layout, with_optional=optional)
 

@@ -41,6 +41,19 @@ def unread_by(framework: Framework | None, format_name: str, sample: Sample) -> 
     return None
 
 
+NO_SYSTEM_READ_AS = "ms-swift reads it as an empty one, and leaves out its template's own"
+
+
+def misreads_no_system(framework: Framework | None, format_name: str) -> bool:
+    """Whether a row without a system message reads otherwise once other rows have one.
+
+    Each row of a table has all columns. ms-swift takes the empty text of a column for an empty
+    message (``ResponsePreprocessor``); null in its place fails as soon as the first ten megabytes
+    hold nothing else, for `datasets` infers the column's type from them.
+    """
+    return framework == "swift" and format_name not in _CHAT
+
+
 def framework_files(  # noqa: PLR0913 - what was written, and where
     framework: Framework | None,
     format_name: str,
@@ -163,4 +176,5 @@ def _line(value: object) -> str:
 
 
 def _json(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False, indent=2) + "\n"
+    # LLaMA-Factory opens the list in the machine's encoding, which on Windows is mostly not UTF-8.
+    return json.dumps(value, ensure_ascii=True, indent=2) + "\n"

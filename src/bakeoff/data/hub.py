@@ -1,4 +1,4 @@
-"""Rows from a dataset on the Hugging Face hub or a mirror: only the files of the wanted splits."""
+"""Rows from a dataset on a hub: only the files of the wanted splits, from the first that works."""
 
 import fnmatch
 from pathlib import Path
@@ -6,7 +6,14 @@ from typing import Any
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hashing import digest_json
-from bakeoff.base.hub import Repo, download_files, folder_name, list_repo
+from bakeoff.base.hub import (
+    HubAddress,
+    Repo,
+    download_files,
+    first_that_works,
+    folder_name,
+    list_repo,
+)
 from bakeoff.data.formats.reading import layout_of
 from bakeoff.data.sources import RowsFile, Splits, Surroundings
 from bakeoff.data.split_files import data_suffix, files_of_split, rows_file
@@ -38,31 +45,40 @@ class HubSource:
     def _open(
         self, spec: DataSpec, splits: dict[str, str], surroundings: Surroundings
     ) -> tuple[Repo, dict[str, tuple[RowsFile, ...]]]:
-        repo = list_repo(
-            spec.source,
-            kind="dataset",
-            revision=spec.revision,
-            access=surroundings.hub,
-            cache_dir=surroundings.cache_dir,
-        )
-        folder = (
-            surroundings.cache_dir / "datasets" / f"{folder_name(spec.source)}-{repo.commit[:12]}"
-        )
-        declared = _declared_files(repo, folder, spec.subset, surroundings)
-        found = {
-            key: _names_of_split(repo, name, key, spec.subset, declared)
-            for key, name in splits.items()
-        }
-        names = sorted({name for names in found.values() for name in names})
-        _download(repo, names, folder, surroundings)
-        layout = surroundings.layout or layout_of(spec)
-        return repo, {
-            key: tuple(rows_file(folder / name, layout) for name in names)
-            for key, names in found.items()
-        }
+        def attempt(place: HubAddress) -> tuple[Repo, dict[str, tuple[RowsFile, ...]]]:
+            return _open_at(place, spec, splits, surroundings)
+
+        return first_that_works(surroundings.hub, f"the dataset {spec.source}", attempt)
 
 
 SOURCE = HubSource()
+
+
+def _open_at(
+    place: HubAddress, spec: DataSpec, splits: dict[str, str], surroundings: Surroundings
+) -> tuple[Repo, dict[str, tuple[RowsFile, ...]]]:
+    """List and download from one place; what another place has brought already is not asked for."""
+    cache_dir = surroundings.cache_dir
+    repo = list_repo(
+        spec.source,
+        kind="dataset",
+        revision=spec.revision,
+        access=surroundings.hub,
+        cache_dir=cache_dir,
+        place=place,
+    )
+    folder = cache_dir / "datasets" / f"{folder_name(spec.source)}-{repo.commit[:12]}"
+    declared = _declared_files(repo, folder, spec.subset, surroundings)
+    found = {
+        key: _names_of_split(repo, name, key, spec.subset, declared) for key, name in splits.items()
+    }
+    names = sorted({name for names in found.values() for name in names})
+    _download(repo, names, folder, surroundings)
+    layout = surroundings.layout or layout_of(spec)
+    return repo, {
+        key: tuple(rows_file(folder / name, layout) for name in names)
+        for key, names in found.items()
+    }
 
 
 def _download(repo: Repo, names: list[str], folder: Path, surroundings: Surroundings) -> None:

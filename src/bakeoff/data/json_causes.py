@@ -1,6 +1,6 @@
 """Why a text is not JSON, in the words of the person who wrote it."""
 
-from bakeoff.base.errors import UserError
+from bakeoff.data.mistakes import NotJsonError
 
 # What word processors and Chinese input methods write in place of what JSON wants.
 _PUNCTUATION = dict(zip("‘’“”，：｛｝［］", "''\"\",:{}[]", strict=True))  # noqa: RUF001
@@ -8,7 +8,7 @@ _PYTHON_WORDS = {"None": "null", "True": "true", "False": "false"}
 _EXCERPT_CHARACTERS = 24
 
 
-def json_error(text: str, position: int, message: str, *, where: str) -> UserError:
+def json_error(text: str, position: int, message: str, *, where: str) -> NotJsonError:
     """The error for ``text`` going wrong at ``position``.
 
     Args:
@@ -23,7 +23,7 @@ def json_error(text: str, position: int, message: str, *, where: str) -> UserErr
     line = f"line {before.count(chr(10)) + 1}, " if "\n" in text else ""
     start = max(0, position - _EXCERPT_CHARACTERS)
     excerpt = " ".join(text[start : position + _EXCERPT_CHARACTERS].split())
-    return UserError(
+    return NotJsonError(
         f"{where}: not valid JSON at {line}column {column}: {cause}, near `{excerpt}`", hint=hint
     )
 
@@ -37,7 +37,7 @@ def _cause(text: str, position: int, message: str) -> tuple[str, str]:
         or _wrong_mark(rest)
         or _wrong_quotes(rest)
         or _wrong_word(rest)
-        or _wrong_comma(before, rest)
+        or _wrong_comma(before, rest, message)
         or _wrong_end(rest, message)
         or _wrong_inside_string(message)
         or (message[:1].lower() + message[1:], "each row must be one JSON object")
@@ -91,7 +91,7 @@ def _wrong_word(rest: str) -> tuple[str, str] | None:
     return None
 
 
-def _wrong_comma(before: str, rest: str) -> tuple[str, str] | None:
+def _wrong_comma(before: str, rest: str, message: str) -> tuple[str, str] | None:
     # Python 3.13 points at the comma, earlier versions behind it.
     if before.endswith(",") and rest[:1] in ("}", "]"):
         return "a trailing comma", f"take out the comma before `{rest[0]}`"
@@ -99,6 +99,8 @@ def _wrong_comma(before: str, rest: str) -> tuple[str, str] | None:
         return "a trailing comma", "take out the comma before the closing bracket"
     if rest.startswith('"') and before.endswith(('"', "}", "]")):
         return "a comma is missing", 'separate the parts with a comma: "question": "...", "answer"'
+    if rest.startswith("{") and before.endswith("}") and message != "Extra data":
+        return "a comma is missing", "separate the rows of an array with commas: {...}, {...}"
     return None
 
 

@@ -12,13 +12,14 @@ from bakeoff.base.hub import HubAccess, Report, say_nothing
 from bakeoff.data.draw import Draw, draw_rows
 from bakeoff.data.formats.reading import layout_of
 from bakeoff.data.overlap import Overlap, find_overlap, overlap_error, question_key
-from bakeoff.data.prompt import PromptRenderer
+from bakeoff.data.prompt import PromptRenderer, make_renderer
 from bakeoff.data.sources import RowsFile, Splits, Surroundings, source_of
 from bakeoff.data.spool import Spool
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.recipe import DataSpec, PromptSpec
 from bakeoff.schema.results import DataManifest
 
-_LAYOUT_VERSION = 2
+_LAYOUT_VERSION = 3
 """Raised whenever the same files would be prepared to other rows."""
 
 _ROWS_PER_REPORT = 5_000
@@ -45,6 +46,7 @@ def prepare(  # noqa: PLR0913 - two documents, three places, and how to reach an
     base_dir: Path,
     cache_dir: Path,
     output_dir: Path,
+    chat: ChatTemplate | None = None,
     hub: HubAccess = HubAccess(),
     progress: Report | None = None,
 ) -> DataManifest:
@@ -59,6 +61,7 @@ def prepare(  # noqa: PLR0913 - two documents, three places, and how to reach an
         base_dir: Folder of the recipe, from which its relative paths start.
         cache_dir: Where downloads are kept.
         output_dir: Appears when whole, replacing what was there.
+        chat: The model's template, for a prompt that is a chat.
         hub: How to reach the hub.
         progress: Called with what is done, the total (0: not known) and what is going on.
 
@@ -66,7 +69,7 @@ def prepare(  # noqa: PLR0913 - two documents, three places, and how to reach an
         UserError: Whatever is wrong with the recipe's data, its rows or the way to them.
     """
     report = progress or say_nothing
-    renderer = PromptRenderer(prompt)
+    renderer = make_renderer(prompt, chat)
     surroundings = Surroundings(base_dir, cache_dir, hub, report)
     splits = source_of(spec, base_dir).open(spec, surroundings)
     with folder_when_whole(output_dir) as folder:
@@ -131,11 +134,13 @@ def _rendered(draw: Draw, renderer: PromptRenderer) -> Iterator[dict[str, Any]]:
         try:
             segments = renderer.segments(row)
             context = renderer.context(row)
+            asked = renderer.asked(row) if row.prompt else ""
         except UserError as error:
             raise UserError(f"{draw.spool.place(index)}: {error}", hint=error.hint) from error
         yield {
             "id": draw.spool.row_id(index),
             "context": context,
+            "asked": asked,
             "prompt": row.prompt,
             "response": row.response,
             "messages": [message._asdict() for message in row.conversation],

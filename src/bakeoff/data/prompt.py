@@ -1,90 +1,97 @@
-"""A question becomes the text that a model sees, byte for byte as the harness asks it."""
+"""Rows become text: what is read, what is learned, what is asked. One renderer for all three."""
 
 import itertools
-import re
 from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hashing import digest_json
+from bakeoff.data.chat_template import ChatRenderer
+from bakeoff.data.question import QuestionTemplate
 from bakeoff.data.rows import Row
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.recipe import PromptSpec
 
 TURN_SEPARATOR = "\n\n"
 """Between turns, and after a system message; the harness's own between worked examples."""
 
+Segment = dict[str, str | bool]
+"""`text`, and as `loss` whether it is learned."""
 
-class PromptRenderer:
-    """Renders rows with the template of a recipe.
 
-    Settings and the one added filter are those of lm-evaluation-harness (``lm_eval/utils.py``,
-    ``apply_template``), sandboxed on top. Of the row only ``prompt`` can be used: a template that
-    reads the response would give the answer away.
-
-    Raises:
-        UserError: The template is not valid Jinja.
-    """
-
-    def __init__(self, spec: PromptSpec) -> None:
-        import jinja2  # noqa: PLC0415 - slow to import
-        from jinja2.sandbox import SandboxedEnvironment  # noqa: PLC0415
-
-        self._spec = spec
-        self._errors = (jinja2.TemplateError, ArithmeticError, LookupError, TypeError, ValueError)
-        environment = SandboxedEnvironment(
-            undefined=jinja2.StrictUndefined,
-            keep_trailing_newline=True,
-            # Plain text for a model, no HTML; escaping would change the questions.
-            autoescape=False,
-        )
-        environment.filters["regex_replace"] = _regex_replace
-        try:
-            self._template = environment.from_string(spec.text)
-        except jinja2.TemplateSyntaxError as error:
-            raise UserError(
-                f"`prompt.text`, line {error.lineno}: not a valid Jinja template: {error.message}",
-                hint="write the question as {{prompt}}, e.g. `Question: {{prompt}}\\nAnswer:`",
-            ) from error
+class PromptRenderer(Protocol):
+    """How a recipe turns rows into text."""
 
     @property
     def digest(self) -> str:
-        """Equal for templates and separators that are equal."""
-        return digest_json(self._spec.model_dump(mode="json"))
+        """Equal for templates that are equal."""
+        ...
 
-    def render(self, prompt: str) -> str:
-        """What a model is asked.
-
-        Raises:
-            UserError: The template fails on this prompt, or leaves nothing of it.
-        """
-        try:
-            text = self._template.render(prompt=prompt)
-        except self._errors as error:
-            raise UserError(
-                f"`prompt.text` cannot be rendered: {error}",
-                hint="of a row the template knows `prompt` only: write {{prompt}}",
-            ) from error
-        if not text.strip():
-            raise UserError(
-                "`prompt.text` renders to nothing", hint="write the question as {{prompt}}"
-            )
-        return text
-
-    def segments(self, row: Row) -> list[dict[str, str | bool]]:
+    def segments(self, row: Row) -> list[Segment]:
         """The row as training text: what is read, then what is learned.
 
-        Of several turns each question is rendered with the template and followed by the separator
-        and its answer; two turns, and a system message and the first of them, are parted by an
-        empty line, as the harness parts worked examples. An answer whose ``loss`` is false is read,
-        not learned. Plain text stands as it is.
+        The end-of-sequence token that ends every row is the trainer's to add. An answer whose
+        ``loss`` is false is read, not learned. Plain text stands as it is.
+
+        Raises:
+            UserError: The template fails on this row.
         """
+        ...
+
+    def context(self, row: Row) -> str:
+        """What stands before the last question: the system message and the earlier turns."""
+        ...
+
+    def asked(self, row: Row) -> str:
+        """All that a model reads before it answers the last question, when no example is shown."""
+        ...
+
+
+def make_renderer(spec: PromptSpec, chat: ChatTemplate | None) -> PromptRenderer:
+    """The renderer that a recipe asks for.
+
+    Args:
+        spec: The recipe's `prompt`.
+        chat: The chat template of the recipe's model; needed where ``spec`` is not raw.
+
+    Raises:
+        UserError: A template is not valid Jinja, or the model has none.
+    """
+    if spec.is_raw:
+        return RawPrompt(spec)
+    if chat is None:
+        raise ValueError("a chat needs the special tokens of its model")
+    text = chat.text if spec.template == "chat" else spec.template
+    return ChatPrompt(spec, chat.model_copy(update={"text": text}))
+
+
+class RawPrompt:
+    """Question and answer as plain text, for base models.
+
+    Of several turns each question is rendered with the template and followed by the separator and
+    its answer; two turns, and a system message and the first of them, are parted by an empty line,
+    as the harness parts worked examples.
+    """
+
+    def __init__(self, spec: PromptSpec) -> None:
+        self._spec = spec
+        self._question = QuestionTemplate(spec.text)
+
+    @property
+    def digest(self) -> str:
+        return digest_json(self._spec.model_dump(mode="json"))
+
+    def segments(self, row: Row) -> list[Segment]:
         if not row.prompt:
             return [{"text": row.response, "loss": True}]
         return _joined(self._parts(row))
 
     def context(self, row: Row) -> str:
-        """What stands before the last question: the system message and the earlier turns."""
         before = "".join(text for text, _ in list(self._parts(row))[:-2])
         return before and before + TURN_SEPARATOR
+
+    def asked(self, row: Row) -> str:
+        return "".join(text for text, _ in list(self._parts(row))[:-1])
 
     def _parts(self, row: Row) -> Iterator[tuple[str, bool]]:
         parting = ""
@@ -95,21 +102,99 @@ class PromptRenderer:
                     yield turn.content, False
                     parting = TURN_SEPARATOR
             elif turn.role == "user":
-                yield parting + self.render(turn.content), False
+                yield parting + self._question.render(turn.content), False
                 parting = TURN_SEPARATOR
             else:
                 yield self._spec.separator + turn.content, turn.loss
 
 
-def _joined(parts: Iterable[tuple[str, bool]]) -> list[dict[str, str | bool]]:
+class ChatPrompt:
+    """A conversation in a chat template: the model's own, or the recipe's.
+
+    What is learned of an answer is what the template makes of it, with the mark that ends the
+    turn; white space after that mark belongs to what is read next, for at that place a model has
+    stopped already. An answer that the template writes otherwise once it is no longer the last is
+    refused: what would be learned is not what would be read.
+    """
+
+    def __init__(self, spec: PromptSpec, chat: ChatTemplate) -> None:
+        self._spec = spec
+        self._chat = chat
+        self._question = QuestionTemplate(spec.text)
+        self._renderer = ChatRenderer(chat)
+
+    @property
+    def digest(self) -> str:
+        return digest_json([self._spec.model_dump(mode="json"), self._chat.model_dump(mode="json")])
+
+    def segments(self, row: Row) -> list[Segment]:
+        if not row.prompt:
+            return [{"text": row.response, "loss": True}]
+        parts = list(self._parts(self._turns(row), [turn.loss for turn in row.conversation]))
+        end = self._chat.special_tokens.get("eos_token")
+        last, is_learned = parts[-1]
+        if end and last.endswith(end) and last != end:
+            # The trainer ends every row so.
+            parts[-1] = last.removesuffix(end), is_learned
+        return _joined(parts)
+
+    def context(self, row: Row) -> str:
+        """Not as the template has it: the bare words, which only tell whether there are any."""
+        before = row.conversation[:-2]
+        return TURN_SEPARATOR.join(turn.content for turn in before if turn.content)
+
+    def asked(self, row: Row) -> str:
+        return self._renderer.render(self._turns(row)[:-1], ask=True)
+
+    def _turns(self, row: Row) -> list[dict[str, str]]:
+        turns = [
+            {
+                "role": turn.role,
+                "content": self._question.render(turn.content)
+                if turn.role == "user"
+                else turn.content,
+            }
+            for turn in row.conversation
+        ]
+        if self._spec.system is not None and turns[0]["role"] != "system":
+            turns.insert(0, {"role": "system", "content": self._spec.system})
+        return turns
+
+    def _parts(self, turns: list[dict[str, str]], losses: list[bool]) -> Iterator[tuple[str, bool]]:
+        losses = [False] * (len(turns) - len(losses)) + losses
+        done = ""
+        for index, turn in enumerate(turns):
+            if turn["role"] != "assistant":
+                continue
+            asked = self._renderer.render(turns[:index], ask=True)
+            yield self._after(done, asked, index), False
+            said = self._renderer.render(turns[: index + 1], ask=False)
+            answer = _without_space_at_end(self._after(asked, said, index), turn["content"])
+            yield answer, losses[index]
+            done = asked + answer
+
+    def _after(self, start: str, whole: str, index: int) -> str:
+        if not whole.startswith(start):
+            raise UserError(
+                f"turn {index + 1}: the chat template writes what stands before it otherwise when "
+                "it is there, so that what is learned would not be what is asked",
+                hint="write a template of your own as `prompt.template`, or keep rows of one "
+                "question and answer",
+            )
+        return whole[len(start) :]
+
+
+def _without_space_at_end(answer: str, content: str) -> str:
+    """Without the white space after the mark that ends a turn; the answer's own stays."""
+    cut = answer.rstrip()
+    return answer if cut.endswith(content.rstrip()) else cut
+
+
+def _joined(parts: Iterable[tuple[str, bool]]) -> list[Segment]:
     """Neighbours that are only read become one segment: they are cut into tokens as when asked."""
-    segments: list[dict[str, str | bool]] = []
+    segments: list[Segment] = []
     for is_learned, group in itertools.groupby(parts, key=lambda part: part[1]):
         texts = [text for text, _ in group]
         joined = texts if is_learned else ["".join(texts)]
         segments += [{"text": text, "loss": is_learned} for text in joined]
     return segments
-
-
-def _regex_replace(string: str, pattern: str, repl: str, count: int = 0) -> str:
-    return re.sub(pattern, repl, string, count=count)

@@ -8,14 +8,27 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from bakeoff.base.errors import UserError
+from bakeoff.data.mistakes import EmptyTextError, MissingColumnError, WrongTypeError
 from bakeoff.schema.recipe import Columns
-from bakeoff.schema.sample import Message, Sample
+from bakeoff.schema.sample import SPEAKING_ROLES, Message, Sample
 
 # Names under which others publish the same two columns, likeliest first.
 _USUAL_NAMES = {
     "prompt": ("question", "instruction", "prompt", "problem", "query", "input"),
     "response": ("answer", "output", "response", "completion", "solution", "target"),
 }
+COLUMN_MEANINGS = {
+    "prompt": "the question",
+    "query": "the question",
+    "response": "the answer",
+    "system": "the system message",
+    "history": "the earlier turns",
+    "messages": "the turns",
+    "tools": "the tools",
+    "text": "the text",
+}
+"""What the column of each role holds."""
+
 _HALF_A_CHARACTER = re.compile("[\ud800-\udfff]")
 _TYPE_NAMES = {
     type(None): "null",
@@ -55,6 +68,13 @@ class Row(NamedTuple):
             return self.prompt
         asked = [turn.content for turn in self.messages if turn.role in ("user", "tool")]
         return "\n".join(asked) or self.response
+
+    @property
+    def answered(self) -> str:
+        """All that the assistant says, of several turns too."""
+        if not self.messages:
+            return self.response
+        return "\n".join(turn.content for turn in self.messages if turn.role in SPEAKING_ROLES)
 
 
 def row_of(sample: Sample, *, where: str) -> Row:
@@ -96,16 +116,18 @@ def check_row(value: object, columns: Columns, *, where: str) -> Row:
     )
 
 
-def not_an_object(value: object, columns: Columns, *, where: str) -> UserError:
+def not_an_object(value: object, columns: Columns, *, where: str) -> WrongTypeError:
     """The error for a row that has no columns at all."""
-    return UserError(
+    return WrongTypeError(
         f"{where}: expected an object with the columns `{columns.prompt}` and "
         f"`{columns.response}`, got {described(value)}",
         hint='a row looks like {"question": "1 + 1?", "answer": "2"}',
     )
 
 
-def missing_column(column: str, role: str, *, present: Sequence[str], where: str) -> UserError:
+def missing_column(
+    column: str, role: str, *, present: Sequence[str], where: str
+) -> MissingColumnError:
     """The error for a column that is not there.
 
     Args:
@@ -115,16 +137,16 @@ def missing_column(column: str, role: str, *, present: Sequence[str], where: str
         where: File and row, for the message.
     """
     listed = ", ".join(f"`{name}`" for name in present) or "none at all"
-    better = likely_column(column, role, present)
+    better = _likely_column(column, role, present)
     change = f"`data.columns.{role}: {better}`" if better else f"`data.columns.{role}`"
-    meaning = {"prompt": "question", "response": "answer", "messages": "turns"}.get(role, role)
-    return UserError(
+    meaning = COLUMN_MEANINGS.get(role, role)
+    return MissingColumnError(
         f"{where}: there is no column `{column}`; the columns there are {listed}",
-        hint=f"set {change} in the recipe to name the column that holds the {meaning}",
+        hint=f"set {change} in the recipe to name the column that holds {meaning}",
     )
 
 
-def likely_column(column: str, role: str, present: Sequence[str]) -> str | None:
+def _likely_column(column: str, role: str, present: Sequence[str]) -> str | None:
     by_lower = {name.lower(): name for name in present}
     close = difflib.get_close_matches(column.lower(), by_lower, n=1, cutoff=0.75)
     usual = [name for name in _USUAL_NAMES.get(role, ()) if name in by_lower]
@@ -162,12 +184,13 @@ def checked_text(value: object, key: str, *, where: str, may_be_blank: bool = Fa
         UserError: What was expected there and what came.
     """
     if not isinstance(value, str):
-        raise UserError(
+        kind = EmptyTextError if value is None else WrongTypeError
+        raise kind(
             f"{where}: `{key}` must be text, got {described(value)}",
             hint="correct the row or take it out",
         )
     if not may_be_blank and not value.strip():
-        raise UserError(f"{where}: `{key}` is empty", hint="fill it in or take the row out")
+        raise EmptyTextError(f"{where}: `{key}` is empty", hint="fill it in or take the row out")
     if _HALF_A_CHARACTER.search(value):
         raise UserError(
             f"{where}: `{key}` holds half a character (a lone surrogate such as \\ud83d)",

@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from pathlib import Path, PurePosixPath
 
@@ -28,8 +28,21 @@ FILE_TYPES: Registry[ReadRows] = Registry(
         ".txt": "bakeoff.data.text_rows:read_text",
     },
 )
+_FIRST = {
+    ".zip": "unpack it",
+    ".tar": "unpack it",
+    ".7z": "unpack it",
+    ".rar": "unpack it",
+    ".xlsx": "save it as CSV UTF-8",
+    ".xls": "save it as CSV UTF-8",
+    ".tsv": "save it with commas as .csv",
+}
+"""What to do with files of other kinds that people have."""
+
 _PACKABLE = (".csv", ".json", ".jsonl", ".txt")
-_COUNTED_IN_ROWS = (".arrow", ".parquet")
+_TABLES = (".arrow", ".parquet")
+"""Counted in rows, not lines, and read by column."""
+
 _ABOUT_DATA = frozenset(
     {"dataset_info.json", "dataset_infos.json", "dataset_dict.json", "state.json"}
 )
@@ -61,16 +74,36 @@ def rows_file(path: Path, layout: Layout | Columns) -> RowsFile:
     """
     suffix = data_suffix(path.name)
     if suffix is None:
+        known = [_FIRST[ending] for ending in path.suffixes if ending in _FIRST]
+        first = f"{known[0]} first; " if known else ""
         raise UserError(
             f"{path} is no kind of file that rows are read from",
-            hint=f"known are {', '.join(FILE_TYPES.names())}, and those of text also packed "
+            hint=f"{first}known are {', '.join(FILE_TYPES.names())}, and those of text also packed "
             f"({', '.join(PACKINGS)})",
         )
     if isinstance(layout, Columns):
         layout = make_layout("prompt-response", layout, Tags())
     read = partial(FILE_TYPES.get(suffix), path, partial(choose_columns, layout))
-    unit = "row" if suffix in _COUNTED_IN_ROWS else "line"
+    unit = "row" if suffix in _TABLES else "line"
     return RowsFile(str(path), unit, read, layout)
+
+
+def whole_rows(file: RowsFile) -> Iterator[tuple[int, object]]:
+    """As ``file.read()``, but with every column, for what shows the rows or passes them on.
+
+    Raises:
+        UserError: At the first row that cannot be read.
+    """
+    path = Path(file.label)
+    suffix = data_suffix(path.name) if path.is_file() else None
+    if suffix in _TABLES or suffix == ".csv":
+        return FILE_TYPES.get(suffix)(path, _every_column)
+    return file.read()
+
+
+def _every_column(present: Sequence[str], *, where: str) -> list[str]:  # noqa: ARG001
+    """Of columns with the same name none can be told from the other; no format wants them here."""
+    return [name for name in present if list(present).count(name) == 1]
 
 
 def files_of_split(names: Iterable[str], split: str, subset: str | None) -> list[str]:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from bakeoff.base.errors import UserError
+from bakeoff.data.mistakes import EncodingError
 
 _LFS_POINTER = b"version https://git-lfs"
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
@@ -81,7 +82,7 @@ PACKINGS: dict[str, Callable[[Path], Any]] = {
 
 def _checked_start(line: bytes, path: Path) -> bytes:
     if line.startswith(_WIDE_MARKS):
-        raise UserError(f"{path} is UTF-16; UTF-8 was expected", hint=_UTF8_HINT)
+        raise EncodingError(f"{path} is UTF-16; UTF-8 was expected", hint=_UTF8_HINT)
     if line.startswith(_LFS_POINTER):
         raise UserError(
             f"{path} is a Git LFS pointer, not the data itself",
@@ -100,7 +101,7 @@ def decoded(line: bytes, number: int, path: Path) -> str:
         return line.decode("utf-8")
     except UnicodeDecodeError as error:
         column = len(line[: error.start].decode("utf-8")) + 1
-        raise UserError(
+        raise EncodingError(
             f"{path}, line {number}, column {column}: not UTF-8 (byte 0x{line[error.start]:02X})"
             f"{_likely_encoding(line)}",
             hint=_UTF8_HINT,

@@ -5,8 +5,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any, ClassVar
 
 from bakeoff.evals.prompt_check import check_prompt
-from bakeoff.evals.task_file import TASK_NAME, render_task_file
+from bakeoff.evals.task_file import TASK_NAME, asks_by_chat_template, render_task_file
 from bakeoff.interfaces import Inputs
+from bakeoff.schema.chat_template import CHAT_DATE
 from bakeoff.schema.events import Event, read_events_file
 from bakeoff.schema.plan import OWN_TASK, EvalPlan, Launch, Problem
 from bakeoff.schema.results import EvalResult
@@ -84,4 +85,19 @@ def _job(plan: EvalPlan, inputs: Inputs) -> dict[str, Any]:
         "device": plan.device,
         "seed": plan.seed,
         "trust_remote_code": plan.trust_remote_code,
+        "prompt_template": plan.prompt.template,
+        "chat": _chat(plan),
+    }
+
+
+def _chat(plan: EvalPlan) -> dict[str, Any] | None:
+    """How the harness puts a question into a chat; None: the prompt stands as the task has it."""
+    prompt = plan.prompt
+    own = plan.task == OWN_TASK
+    if not asks_by_chat_template(prompt, own=own, num_fewshot=plan.num_fewshot):
+        return None
+    return {
+        "template": None if prompt.template == "chat" else prompt.template,
+        "system": prompt.system,
+        "date": CHAT_DATE,
     }

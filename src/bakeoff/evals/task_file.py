@@ -51,7 +51,7 @@ def render_task_file(
         "fewshot_split": "train",
         "test_split": "test",
         "num_fewshot": num_fewshot,
-        "doc_to_text": _CONTEXT + prompt.text,
+        "doc_to_text": _question(prompt, num_fewshot),
         # The bare column name: a template's result that looks like a list would become one.
         "doc_to_target": "response",
         "target_delimiter": prompt.separator,
@@ -68,13 +68,32 @@ def render_task_file(
     return _HEADER + _to_yaml(task)
 
 
+def asks_by_chat_template(prompt: PromptSpec, *, own: bool, num_fewshot: int) -> bool:
+    """Whether the harness is to put the question into the chat template.
+
+    Our own rows bring their question as it was rendered for training; only worked examples, which
+    the harness draws, have to be put before it as turns.
+    """
+    return not prompt.is_raw and not (own and num_fewshot == 0)
+
+
+def _question(prompt: PromptSpec, num_fewshot: int) -> str:
+    if prompt.is_raw:
+        return _CONTEXT + prompt.text
+    if asks_by_chat_template(prompt, own=True, num_fewshot=num_fewshot):
+        return prompt.text
+    # The bare column name, as for the target below.
+    return "asked"
+
+
 def stop_strings(prompt: PromptSpec) -> list[str]:
     """What ends an answer: the words that open the next question, and two end-of-turn markers.
 
     A model that goes on to invent the next question starts it as the prompt starts, which for the
-    default prompt is ``Question:``, the very string at which the harness's ``gsm8k`` stops.
+    default prompt is ``Question:``, the very string at which the harness's ``gsm8k`` stops. In a
+    chat the template's own marks stand before a question.
     """
-    opening = re.split(r"\{[{%#]", prompt.text, maxsplit=1)[0].strip()
+    opening = re.split(r"\{[{%#]", prompt.text, maxsplit=1)[0].strip() if prompt.is_raw else ""
     return [*([opening] if opening else []), *_END_MARKERS]
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.base.files import read_json
+from bakeoff.schema.chat_template import ChatTemplate
 
 
 @dataclass(frozen=True)
@@ -91,6 +92,21 @@ class TokenFacts:
             f"`{self.texts[token]}` ({token})" if token in self.texts else str(token)
             for token in ids
         )
+
+
+_SPECIAL = ("bos_token", "eos_token", "unk_token", "sep_token", "pad_token", "cls_token")
+"""Those that transformers hands to a chat template."""
+
+
+def read_chat_template(folder: Path) -> ChatTemplate:
+    """The template of the model in ``folder``, and the special tokens that it may name."""
+    settings = _read(folder / "tokenizer_config.json")
+    specials = _read(folder / "special_tokens_map.json")
+    found = {name: _text(settings.get(name) or specials.get(name)) for name in _SPECIAL}
+    return ChatTemplate(
+        text=_template(folder, settings),
+        special_tokens={name: text for name, text in found.items() if text},
+    )
 
 
 def read_tokens(folder: Path, config: dict[str, Any]) -> TokenFacts:

@@ -174,7 +174,9 @@ def _drop_idle_duplicates(cells: Sequence[Cell]) -> list[Cell]:
         idle = _idle_parts(cell.recipe)
         axes = {name: value for name, value in cell.axes.items() if _part(name) not in idle}
         unused = {part: Recipe.model_fields[part].get_default() for part in idle}
-        own = {name: value for name, value in cell.recipe.extra.items() if name == cell.recipe.backend}
+        own = {
+            name: value for name, value in cell.recipe.extra.items() if name == cell.recipe.backend
+        }
         recipe = cell.recipe.model_copy(update={**unused, "extra": own})
         kept.setdefault(recipe.model_dump_json(), Cell(recipe, axes))
     return list(kept.values())

@@ -10,6 +10,7 @@ from bakeoff.schema.plan import (
     OWN_TASK,
     AxisValue,
     DataStep,
+    EnvironmentStep,
     EvalPlan,
     ModelStep,
     Plan,
@@ -29,6 +30,8 @@ class Fingerprints:
 
     of_model: Callable[[ModelSpec], str]
     of_data: Callable[[DataSpec], str]
+    environment: Callable[[Recipe], EnvironmentStep | None] = lambda _: None
+    """That of the recipe's backend; None: it needs none of its own."""
 
 
 def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
@@ -36,6 +39,7 @@ def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
     known = Fingerprints(  # local files are read once, however many cells use them
         of_model=functools.cache(fingerprints.of_model),
         of_data=functools.cache(fingerprints.of_data),
+        environment=fingerprints.environment,
     )
     builders = [_CellSteps(cell, known) for cell in matrix.cells]
     ordered: dict[str, Step] = {}
@@ -61,10 +65,18 @@ class _CellSteps:
         self._axes = cell.axes
         self._model_print = fingerprints.of_model(cell.recipe.model)
         self._data_print = fingerprints.of_data(cell.recipe.data)
+        self._environment = fingerprints.environment(cell.recipe)
 
     def sources(self) -> Iterator[Step]:
+        if self._environment is not None:
+            yield self._environment
         yield ModelStep(id=self._model_id, model=self._recipe.model)
-        yield DataStep(id=self._data_id, data=self._recipe.data, prompt=self._recipe.prompt)
+        yield DataStep(
+            id=self._data_id,
+            data=self._recipe.data,
+            prompt=self._recipe.prompt,
+            model_id=self._template_model,
+        )
 
     def base_evaluations(self) -> Iterator[Step]:
         if self._recipe.evaluate.base:
@@ -87,6 +99,11 @@ class _CellSteps:
         return short_id(["model", ID_VERSION, self._model_print])
 
     @property
+    def _template_model(self) -> str | None:
+        """Plain text is the same text for every model."""
+        return None if self._recipe.prompt.is_raw else self._model_id
+
+    @property
     def _data_id(self) -> str:
         return self._data_key(without=set())
 
@@ -95,7 +112,8 @@ class _CellSteps:
         told_by_fingerprint = {"source", "train", "validation", "test", "revision", "subset"}
         spec = self._recipe.data.model_dump(mode="json", exclude=told_by_fingerprint | without)
         prompt = self._recipe.prompt.model_dump(mode="json")
-        return short_id(["data", ID_VERSION, self._data_print, spec, prompt])
+        read = [self._data_print, spec, prompt, self._template_model]
+        return short_id(["data", ID_VERSION, *read])
 
     def _asked_key(self, num_fewshot: int) -> str:
         """What an evaluation reads: test rows alone, unless examples are drawn from the others.
@@ -111,6 +129,7 @@ class _CellSteps:
             "model_id": self._model_id,
             "data_id": self._data_id,
             "trust_remote_code": recipe.model.trust_remote_code,
+            "environment_id": self._environment and self._environment.id,
             "backend": recipe.backend,
             "method": recipe.method,
             "strategy": recipe.strategy,

@@ -13,10 +13,11 @@ from shutil import disk_usage
 from bakeoff import models
 from bakeoff.base.errors import UserError
 from bakeoff.base.hub_access import silent
+from bakeoff.envs import ENVIRONMENTS
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.progress import step_name
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import ModelStep, TrainPlan
+from bakeoff.schema.plan import EnvironmentStep, ModelStep, TrainPlan
 
 _OPTIMIZER_STATES = 2
 """AdamW keeps two numbers a parameter, in the weights' own format."""
@@ -66,6 +67,9 @@ def disk_needs(
     """What is left to do and large: models to fetch, trained weights, the largest checkpoints."""
     sizes: dict[str, int | None] = {}
     for step in study.plan.steps:
+        if isinstance(step, EnvironmentStep) and step_name(step) not in done:
+            largest = ENVIRONMENTS.get(step.name).num_bytes
+            yield DiskNeed(workspace.cache_dir, f"environment {step.name}", largest)
         if isinstance(step, ModelStep):
             sizes[step.id] = _model_bytes(step, study, workspace)
             size = sizes[step.id]

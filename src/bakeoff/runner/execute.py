@@ -12,13 +12,23 @@ from bakeoff.base.locks import locked
 from bakeoff.base.process import now_utc
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
+from bakeoff.runner.environments import bring_environment
 from bakeoff.runner.observer import Observer
 from bakeoff.runner.process_run import Outcome, lock_of, run_process
 from bakeoff.runner.provenance import make_provenance
 from bakeoff.runner.records import eval_record, train_record
 from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import DataStep, EvalPlan, ModelStep, TrainPlan, run_name
+from bakeoff.schema.chat_template import ChatTemplate
+from bakeoff.schema.plan import (
+    DataStep,
+    EnvironmentStep,
+    EvalPlan,
+    ModelStep,
+    Source,
+    TrainPlan,
+    run_name,
+)
 from bakeoff.schema.record import Provenance, Record
 from bakeoff.schema.results import (
     DataManifest,
@@ -50,6 +60,7 @@ class Executor:
         self._hub = replace(workspace.hub, say=observer.note)
         self._models: dict[str, tuple[Path, ModelManifest]] = {}
         self._data: dict[str, _PreparedData] = {}
+        self._pythons: dict[str, Path] = {}
 
     def fetch_model(self, step: ModelStep) -> None:
         self._models[step.id] = models.fetch(
@@ -72,17 +83,52 @@ class Executor:
                     base_dir=self._base_dir,
                     cache_dir=self._workspace.cache_dir,
                     output_dir=folder,
+                    chat=self._chat_template_of(step),
                     hub=self._hub,
                     progress=self._progress_of(step),
                 )
         manifest = DataManifest.model_validate(read_json(manifest_path))
         self._data[step.id] = _PreparedData(folder, manifest)
 
+    def _chat_template_of(self, step: DataStep) -> ChatTemplate | None:
+        if step.model_id is None:
+            return None
+        return models.read_chat_template(self._models[step.model_id][0])
+
+    def bring(self, step: Source) -> None:
+        """Bring to disk what runs need.
+
+        Raises:
+            UserError: It cannot be had.
+            RunError: A process that makes it failed.
+        """
+        if isinstance(step, ModelStep):
+            self.fetch_model(step)
+        elif isinstance(step, DataStep):
+            self.prepare_data(step)
+        else:
+            self.install_environment(step)
+
+    def install_environment(self, step: EnvironmentStep) -> None:
+        self._pythons[step.id] = bring_environment(
+            step,
+            cache_dir=self._workspace.cache_dir,
+            base_dir=self._base_dir,
+            variables=self._workspace.installing_environment,
+            report=lambda news: self._observer.progress(step, 0, 0, news),
+        )
+
+    def inputs_of(self, step: TrainPlan) -> Inputs:
+        """Where a training finds what earlier steps brought."""
+        inputs = self._inputs(step.model_id, self._data[step.data_id].folder)
+        if step.environment_id is None:
+            return inputs
+        return replace(inputs, python=self._pythons[step.environment_id])
+
     def train(self, step: TrainPlan) -> Record:
         prepared = self._data[step.data_id]
         backend = BACKENDS.get(step.backend)()
-        inputs = self._inputs(step.model_id, prepared.folder)
-        outcome, result, provenance = self._do(step, backend, inputs, prepared)
+        outcome, result, provenance = self._do(step, backend, self.inputs_of(step), prepared)
         return train_record(
             step,
             self._study,
@@ -127,6 +173,7 @@ class Executor:
             environment=self._workspace.environment,
             read_events=translator.read_events,
             on_event=lambda event: self._observer.event(step, event),
+            silence_limit_seconds=self._workspace.silence_limit_seconds,
         )
         result = translator.read_result(run_dir) if outcome.status == "finished" else None
         provenance = make_provenance(
@@ -152,7 +199,7 @@ class Executor:
         backend = BACKENDS.get(training.backend)()
         return run_dir / backend.read_result(run_dir).artefact
 
-    def _progress_of(self, step: ModelStep | DataStep) -> Callable[[int, int, str], None]:
+    def _progress_of(self, step: Source) -> Callable[[int, int, str], None]:
         return lambda done, total, what: self._observer.progress(step, done, total, what)
 
 

@@ -12,14 +12,16 @@ from bakeoff import data, models
 from bakeoff.backends import BACKENDS
 from bakeoff.base.errors import UserError
 from bakeoff.base.sources import resolve_path
+from bakeoff.envs import ENVIRONMENTS
 from bakeoff.evals import ENGINES
 from bakeoff.planning.check import check_distribution
 from bakeoff.planning.expand import Matrix, expand
 from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
+from bakeoff.runner.environments import environment_of
 from bakeoff.schema.plan import EvalPlan, Plan, Problem, TrainPlan
-from bakeoff.schema.recipe import HubSpec
+from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -36,6 +38,7 @@ class StudySettings:
     """Of the machine that a study is run on; of no influence on its results."""
 
     hub: HubSpec
+    silence_limit_seconds: float
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -59,11 +62,12 @@ def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Pat
                     spec, base_dir=base_dir, cache_dir=cache_dir
                 ),
                 of_data=lambda spec: data.fingerprint(spec, base_dir=base_dir),
+                environment=environment_of,
             ),
         )
     except UserError as error:
         raise _with_place(tree, error) from error
-    problems = list(dict.fromkeys(problems_of(plan)))
+    problems = list(dict.fromkeys([*_unknown_environments(matrix), *problems_of(plan)]))
     if problems:
         raise as_user_error(tree, problems)
     return PreparedStudy(tree=tree, plan=plan, base_dir=base_dir)
@@ -80,7 +84,7 @@ def read_matrix(recipe_path: Path, overrides: Sequence[str]) -> tuple[RecipeTree
         matrix = expand(tree.values)
     except InvalidRecipe as error:
         raise as_user_error(tree, error.problems) from error
-    axes = [name for name in matrix.cells[0].axes if name.partition(".")[0] in ("hub", "places")]
+    axes = [name for name in matrix.cells[0].axes if name.partition(".")[0] in OF_THE_MACHINE]
     if axes:
         message = "expected one value; it is the same for the whole study"
         raise as_user_error(tree, [Problem(key=name, message=message) for name in axes])
@@ -98,7 +102,12 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
     base_dir = recipe_path.resolve().parent
     folders = {name: resolve_path(text, base_dir).resolve() for name, text in recipe.places if text}
     where = {name: tree.where(f"places.{name}") for name in folders}
-    return StudySettings(hub=recipe.hub, where=where, **folders)
+    return StudySettings(
+        hub=recipe.hub,
+        silence_limit_seconds=60 * recipe.limits.silent_minutes,
+        where=where,
+        **folders,
+    )
 
 
 def require_places(settings: StudySettings, names: Sequence[str]) -> None:
@@ -137,7 +146,16 @@ def _training_problems(step: TrainPlan) -> Iterator[Problem]:
     yield from check_distribution(step, speaks=strategy.speaks, accepts=backend.accepts)
     yield from strategy.check(step.world)
     yield from backend.check(step)
-    yield from _missing_requirements("backend", step.backend, backend.requirements)
+    if backend.environment is None:
+        yield from _missing_requirements("backend", step.backend, backend.requirements)
+
+
+def _unknown_environments(matrix: Matrix) -> Iterator[Problem]:
+    for name in matrix.cells[0].recipe.env:
+        if name not in ENVIRONMENTS.names():
+            known = ", ".join(ENVIRONMENTS.names())
+            message = f"there is no environment `{name}`; there are {known}"
+            yield Problem(key=f"env.{name}", message=message)
 
 
 def _evaluation_problems(step: EvalPlan) -> Iterator[Problem]:

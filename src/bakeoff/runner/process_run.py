@@ -1,6 +1,7 @@
 """One training or evaluation as a watched child process in its own directory."""
 
 import json
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -48,15 +49,18 @@ def run_process(
     environment: Mapping[str, str],
     read_events: Callable[[Path], Iterable[Event]],
     on_event: Callable[[Event], None],
+    silence_limit_seconds: float = math.inf,
 ) -> Outcome:
     """Start the process, follow its events, sample its memory, and say how it ended.
 
     The caller holds the run's lock. An interruption (Ctrl-C) stops the whole process tree and goes
-    on up; the directory then holds what a later call continues from.
+    on up; the directory then holds what a later call continues from. A process that tells nothing
+    for ``silence_limit_seconds``, neither an event nor a line of its log, is ended and has failed.
     """
     _stop_orphan(run_dir)
     _write_files(launch, run_dir)
     follower = _Follower(lambda: read_events(run_dir), on_event)
+    silence = _Silence(run_dir / LOG, silence_limit_seconds)
     before = mark_noise()
     with Child(
         launch.argv,
@@ -66,11 +70,17 @@ def run_process(
     ) as child:
         _note_attempt(run_dir, child.pid)
         with Sampler(child.pid, run_dir / TIMELINE):
-            while (code := child.wait(_POLL_SECONDS)) is None:
+            while (code := child.wait(_POLL_SECONDS)) is None and not silence.is_too_long:
                 follower.follow_at_leisure()
+                silence.look(follower.num_seen)
+        if code is None:
+            child.stop()
         _note_end(run_dir)
     events = follower.follow()
-    status, error = _judge(code, events[follower.num_before :], run_dir / LOG)
+    if code is None:
+        status, error = _hung(silence_limit_seconds, run_dir / LOG)
+    else:
+        status, error = _judge(code, events[follower.num_before :], run_dir / LOG)
     return Outcome(
         status=status,
         error=error,
@@ -92,7 +102,7 @@ class _Follower:
         self.num_before = sum(1 for _ in read())
         """Events of earlier attempts."""
 
-        self._num_seen = self.num_before
+        self.num_seen = self.num_before
         self._not_before = 0.0
 
     def follow_at_leisure(self) -> None:
@@ -104,10 +114,29 @@ class _Follower:
 
     def follow(self) -> list[Event]:
         events = list(self._read())
-        for event in events[self._num_seen :]:
+        for event in events[self.num_seen :]:
             self._on_event(event)
-        self._num_seen = len(events)
+        self.num_seen = len(events)
         return events
+
+
+class _Silence:
+    """How long a process has told nothing."""
+
+    def __init__(self, log: Path, limit_seconds: float) -> None:
+        self._log = log
+        self._limit_seconds = limit_seconds
+        self._told: object = None
+        self._since = time.monotonic()
+
+    def look(self, num_events: int) -> None:
+        told = num_events, self._log.stat().st_size
+        if told != self._told:
+            self._told, self._since = told, time.monotonic()
+
+    @property
+    def is_too_long(self) -> bool:
+        return time.monotonic() - self._since > self._limit_seconds
 
 
 def _write_files(launch: Launch, run_dir: Path) -> None:
@@ -125,6 +154,15 @@ def _judge(code: int, events: list[Event], log: Path) -> tuple[Status, str | Non
     if code == -9 and (end is None or end.status == "finished"):
         status = "out_of_memory"
     return status, f"{reason}\nEnd of {log}:\n{tail}" if tail else reason
+
+
+def _hung(limit_seconds: float, log: Path) -> tuple[Status, str | None]:
+    reason = (
+        f"the process told nothing for {limit_seconds / 60:.4g} minutes and was ended; if it needs "
+        "longer between two steps, raise `limits.silent_minutes`"
+    )
+    tail = log_tail(log)
+    return "failed", f"{reason}\nEnd of {log}:\n{tail}" if tail else reason
 
 
 def _reason(code: int) -> str:

@@ -1,9 +1,18 @@
 """Which steps of a plan are behind us."""
 
 from bakeoff import models
+from bakeoff.runner.environments import is_installed
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import DataStep, EvalPlan, ModelStep, Step, TrainPlan, run_name
+from bakeoff.schema.plan import (
+    DataStep,
+    EnvironmentStep,
+    EvalPlan,
+    Source,
+    Step,
+    TrainPlan,
+    run_name,
+)
 from bakeoff.schema.record import Record
 from bakeoff.store.runs import Store
 
@@ -27,8 +36,10 @@ def step_name(step: Step) -> str:
     return run_name(step) if isinstance(step, TrainPlan | EvalPlan) else f"{step.kind}-{step.id}"
 
 
-def _is_on_disk(step: ModelStep | DataStep, study: PreparedStudy, workspace: Workspace) -> bool:
+def _is_on_disk(step: Source, study: PreparedStudy, workspace: Workspace) -> bool:
     if isinstance(step, DataStep):
         return (workspace.data_dir(step.id) / "manifest.json").is_file()
+    if isinstance(step, EnvironmentStep):
+        return is_installed(step, workspace.cache_dir)
     found = models.locate(step.model, base_dir=study.base_dir, cache_dir=workspace.cache_dir)
     return found is not None

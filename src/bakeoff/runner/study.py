@@ -3,6 +3,7 @@
 from collections.abc import Set
 from dataclasses import dataclass, field
 
+from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.locks import locked
 from bakeoff.base.process import now_utc
 from bakeoff.runner.execute import Executor
@@ -10,7 +11,7 @@ from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.process_run import lock_of
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import EvalPlan, ModelStep, Step, TrainPlan, run_name
+from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Step, TrainPlan, run_name
 from bakeoff.schema.record import Record
 from bakeoff.schema.study import Study
 from bakeoff.store.runs import Store
@@ -27,6 +28,11 @@ class StudyOutcome:
     num_run: int = 0
     skipped: dict[str, str] = field(default_factory=dict)
     """Run id -> why it was not done."""
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether every run finished."""
+        return not self.failed and not self.skipped
 
     @property
     def failed(self) -> list[Record]:
@@ -57,6 +63,8 @@ class StudyRunner:
             step.id: step for step in self._plan.steps if isinstance(step, TrainPlan)
         }
         self._outcome = StudyOutcome()
+        self._broken: dict[str, str] = {}
+        """Environments by step id, and what is wrong with them."""
 
     def run(self) -> StudyOutcome:
         """Do every step; a run that fails is recorded, and the rest goes on.
@@ -86,20 +94,27 @@ class StudyRunner:
             self._run_or_reuse(step)
             return
         if step.id in needed:
-            if isinstance(step, ModelStep):
-                self._executor.fetch_model(step)
-            else:
-                self._executor.prepare_data(step)
+            try:
+                self._executor.bring(step)
+            except (UserError, RunError) as error:
+                # Without model or data nothing can be done; without one framework the others can.
+                if not isinstance(step, EnvironmentStep):
+                    raise
+                self._broken[step.id] = str(error)
+                self._observer.step_skipped(step, str(error))
+                return
         self._observer.step_finished(step, None, reused=step.id not in needed)
 
     def _needed_sources(self) -> set[str]:
-        """Models and data of the runs that are still to be done: nothing else is worth fetching."""
+        """Of the runs that are still to be done: nothing else is worth fetching."""
         needed: set[str] = set()
         for step in self._plan.steps:
             if isinstance(step, TrainPlan | EvalPlan):
                 record = self._store.record_of(step)
                 if record is None or record.status != "finished":
                     needed.update({step.model_id, step.data_id or ""})
+                    if isinstance(step, TrainPlan):
+                        needed.add(step.environment_id or "")
         return needed
 
     def _run_or_reuse(self, step: TrainPlan | EvalPlan) -> None:
@@ -131,7 +146,10 @@ class StudyRunner:
         return self._executor.evaluate(step, training)
 
     def _why_skip(self, step: TrainPlan | EvalPlan) -> str | None:
-        if isinstance(step, TrainPlan) or step.train_id is None:
+        if isinstance(step, TrainPlan):
+            broken = self._broken.get(step.environment_id or "")
+            return None if broken is None else f"its environment cannot be used: {broken}"
+        if step.train_id is None:
             return None
         training = self._store.record_of(self._trainings[step.train_id])
         if training is not None and training.status == "finished":

@@ -1,7 +1,8 @@
 """Where a study is run: folders, interpreter and the environment that processes inherit."""
 
+import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakeoff.base.hub import HubAccess
@@ -21,8 +22,14 @@ class Workspace:
 
     command_line: tuple[str, ...]
     hub: HubAccess
+    installing_environment: Mapping[str, str] = field(default_factory=dict)
+    """What the installation of an environment inherits: it knows the person's package index."""
+
     temporary_dir: Path | None = None
     """Where child processes put temporary files; None: the system's place."""
+
+    silence_limit_seconds: float = math.inf
+    """A run that tells nothing for so long is ended."""
 
     def data_dir(self, data_id: str) -> Path:
         return self.cache_dir / "data" / data_id

@@ -62,6 +62,12 @@ class SplitFacts(Document):
     """What one split holds."""
 
     files: tuple[str, ...]
+    row_format: str | None
+    """Such as `alpaca`; None: no row was of a known format."""
+
+    columns: dict[str, str]
+    """Columns that are read, by their role in `data.columns`."""
+
     num_rows: int
     """Rows that can be used."""
 
@@ -75,8 +81,6 @@ class DataCheck(Document):
     """Everything that was found, worst first."""
 
     source: str
-    prompt_column: str
-    response_column: str
     tokenizer: str | None
     """Folder of the model whose tokenizer counted; None: lengths are estimates."""
 

@@ -19,7 +19,9 @@ class ColumnFacts(Document):
     """One column over all rows that could be read."""
 
     name: str
-    role: Literal["prompt", "response"] | None
+    role: str | None
+    """What of `data.columns` it is read as, such as `prompt`; None: it is not used."""
+
     types: dict[str, int]
     """How often a value is text, a number, a list..."""
 
@@ -58,6 +60,10 @@ class Sample(Document):
 
     labels: tuple[int, ...] | None
     """The token's own id where it is learned, -100 elsewhere."""
+
+    num_cut: int | None
+    """Tokens at the beginning of the first question that the training does not see, for the row is
+    too long; None: no tokenizer is on disk."""
 
     is_dropped: bool
     """Longer than allowed: the training never sees it."""

@@ -68,6 +68,18 @@ class ModelStep(Document):
     model: ModelSpec
 
 
+class EnvironmentStep(Document):
+    """Install the environment that a framework runs in."""
+
+    kind: Literal["environment"] = "environment"
+    id: str
+    name: str
+    """As `bakeoff env` calls it."""
+
+    given: str | None
+    """Interpreter or folder that the recipe names instead; None: our own, from its lock."""
+
+
 class DataStep(Document):
     """Bring the rows to disk: checked, split, in canonical form and as rendered text."""
 
@@ -75,6 +87,8 @@ class DataStep(Document):
     id: str
     data: DataSpec
     prompt: PromptSpec
+    model_id: str | None
+    """Whose chat template and special tokens the rows are rendered with; None: nobody's."""
 
 
 class TrainPlan(Document):
@@ -84,6 +98,9 @@ class TrainPlan(Document):
     id: str
     model_id: str
     data_id: str
+    environment_id: str | None = None
+    """Where the backend runs; None: in the interpreter that runs bakeoff's own jobs."""
+
     backend: str
     method: Method
     strategy: str
@@ -136,7 +153,10 @@ class EvalPlan(Document):
     """The cell of the training that made the model; empty for the untouched one."""
 
 
-Step = Annotated[ModelStep | DataStep | TrainPlan | EvalPlan, Field(discriminator="kind")]
+Source = ModelStep | DataStep | EnvironmentStep
+"""Steps that bring what runs need; they leave no record."""
+
+Step = Annotated[Source | TrainPlan | EvalPlan, Field(discriminator="kind")]
 
 
 def run_name(step: TrainPlan | EvalPlan) -> str:

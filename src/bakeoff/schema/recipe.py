@@ -6,7 +6,7 @@ the file, a list where a scalar is allowed spans the matrix, and a mapping from 
 the one into many of the other.
 """
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -155,11 +155,39 @@ class DataSpec(RecipePart):
 class PromptSpec(RecipePart):
     """How a row becomes text, the same for training and for evaluation."""
 
+    template: str = "raw"
+    """`raw`: plain text, for base models; `chat`: the model's own chat template; or a chat template
+    in Jinja over `messages`, written here or in a file that is named."""
+
     text: str = "Question: {{prompt}}\nAnswer:"
-    """Jinja template over `prompt`; the harness's `gsm8k` task asks in this very form."""
+    """Jinja template over `prompt`; the harness's `gsm8k` task asks in this very form. In a chat it
+    is what the user says, and `{{prompt}}` when absent."""
 
     separator: str = " "
-    """Between the prompt and the response."""
+    """Between the prompt and the response; a chat template has its own."""
+
+    system: str | None = None
+    """System message of a chat, for rows that bring none; absent: what the template says itself."""
+
+    @property
+    def is_raw(self) -> bool:
+        return self.template == "raw"
+
+    @model_validator(mode="before")
+    @classmethod
+    def _of_a_chat(cls, raw: Any) -> Any:
+        """In a chat the template, not the text, says where question and answer begin."""
+        if isinstance(raw, dict) and raw.get("template", "raw") != "raw":
+            return {"text": "{{prompt}}", "separator": "", **raw}
+        return raw
+
+    @field_validator("template")
+    @classmethod
+    def _known(cls, template: str) -> str:
+        # The name of a file has become the file's text by now (`bakeoff.recipes`).
+        if template in ("raw", "chat") or ("{" in template and "messages" in template):
+            return template
+        raise ValueError("`raw`, `chat`, a Jinja template over `messages`, or the name of its file")
 
     @field_validator("text")
     @classmethod
@@ -173,6 +201,16 @@ class PromptSpec(RecipePart):
         if "prompt" not in used:
             raise ValueError("a text that uses {{prompt}}, or every question would be the same")
         return text
+
+    @model_validator(mode="after")
+    def _belongs_together(self) -> Self:
+        if self.is_raw and self.system is not None:
+            raise ValueError(
+                "no `system` with `template: raw`: write it into `text`, or say `template: chat`"
+            )
+        if not self.is_raw and self.separator:
+            raise ValueError("no `separator` in a chat: its template says what stands there")
+        return self
 
 
 class TrainSpec(RecipePart):
@@ -202,8 +240,9 @@ class TrainSpec(RecipePart):
     max_length: Positive = 1024
     """Longest row in tokens, end-of-sequence token included."""
 
-    overlong: Literal["drop", "error"] = "drop"
-    """What happens to longer rows; they are counted in the record either way."""
+    overlong: Literal["drop", "truncate-prompt-left", "error"] = "drop"
+    """What happens to longer rows: left out, their prompt cut at its beginning (never the answer; a
+    row whose answer alone is too long is left out), or refused. The record counts them."""
 
     loss_on: Literal["response", "all"] = "response"
     """Tokens that are learned: the response and its end-of-sequence token, or all."""
@@ -232,7 +271,8 @@ class TrainSpec(RecipePart):
 
 class LoraSpec(RecipePart):
     """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685); read when the method is `lora` or
-    `qlora` (the same over a model in 4 bits, Dettmers et al. 2023, arXiv:2305.14314)."""
+    `qlora` (the same over a model in 4 bits, Dettmers et al. 2023, arXiv:2305.14314).
+    """
 
     rank: Positive = 16
     alpha: Annotated[float, Field(gt=0)] = 32.0
@@ -341,6 +381,17 @@ class PlacesSpec(RecipePart):
     """Temporary files of the runs; the system's place when absent."""
 
 
+class LimitsSpec(RecipePart):
+    """When a run is given up; of no influence on results."""
+
+    silent_minutes: Annotated[float, Field(gt=0)] = 60.0
+    """A process that tells nothing for so long hangs: it is ended, and the study goes on."""
+
+
+OF_THE_MACHINE = ("hub", "places", "limits", "env")
+"""Keys that say how a study is done here, not what is done: the same for all of its cells."""
+
+
 class Recipe(RecipePart):
     """One cell of a study, fully resolved."""
 
@@ -377,6 +428,10 @@ class Recipe(RecipePart):
     evaluate: EvalSpec = EvalSpec()
     hub: HubSpec = HubSpec()
     places: PlacesSpec = PlacesSpec()
+    limits: LimitsSpec = LimitsSpec()
+    env: dict[str, str] = Field(default_factory=dict)
+    """Interpreters or virtual environments in place of our own: `env: {swift: ~/swift/bin/python}`.
+    They are taken as they are; `bakeoff env check NAME --python PATH` proves one."""
 
     @model_validator(mode="before")
     @classmethod
@@ -387,5 +442,5 @@ class Recipe(RecipePart):
                 if isinstance(raw.get(key), str):
                     raw = {**raw, key: {"source": raw[key]}}
             # `--set places=null` takes a block out that the recipe has.
-            raw = {k: v for k, v in raw.items() if not (k in ("hub", "places") and v is None)}
+            raw = {k: v for k, v in raw.items() if not (k in OF_THE_MACHINE and v is None)}
         return raw

@@ -21,6 +21,8 @@ JOBS = {
     "framework": "bakeoff.worker.framework",
     "evaluate": "bakeoff.worker.evaluate",
     "convert": "bakeoff.worker.convert",
+    "reference": "bakeoff.worker.reference",
+    "trial": "bakeoff.worker.trial",
 }
 EXIT_CODES = {"finished": 0, "failed": 1, "out_of_memory": 3, "cancelled": 130}
 

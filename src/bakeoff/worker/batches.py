@@ -45,6 +45,20 @@ class Batch:
     def num_tokens(self) -> int:
         return sum(self.row_lengths)
 
+    def rows(self) -> tuple[list[list[int]], list[list[int]]]:
+        """Token ids and labels of each row, as they can be read off these tensors."""
+        labels = torch.full_like(self.token_ids, IGNORED)
+        columns = self.kept_columns[self.target_places]
+        labels[self.target_lines, columns + 1] = self.targets
+        if self.attention_mask is None:
+            ids, learned = (lines[0].split(self.row_lengths) for lines in (self.token_ids, labels))
+        else:
+            ids, learned = (
+                tuple(line[:length] for line, length in zip(lines, self.row_lengths, strict=True))
+                for lines in (self.token_ids, labels)
+            )
+        return [row.tolist() for row in ids], [row.tolist() for row in learned]
+
     def to(self, device: torch.device) -> "Batch":
         if device.type == "cpu":
             return self

@@ -62,8 +62,15 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
         device=device,
         trust_remote_code=job["trust_remote_code"],
     )
-    tokenizer = load_tokenizer(model_dir, trust_remote_code=job["trust_remote_code"])
-    lm = BatchedLM(model, tokenizer, batch_size=job["batch_size"], events=events)
+    chat = job["chat"]
+    tokenizer = load_tokenizer(model_dir, trust_remote_code=job["trust_remote_code"], chat=chat)
+    lm = BatchedLM(
+        model,
+        tokenizer,
+        batch_size=job["batch_size"],
+        events=events,
+        chat_date=chat and chat["date"],
+    )
     events.phase("evaluate")
     results = _ask(job, task, manager, lm)
     events.phase("save")
@@ -95,11 +102,17 @@ def _own_datasets_cache(job: dict[str, Any]) -> Iterator[None]:
 
 
 def _load_task(job: dict[str, Any], events: Events) -> tuple[Any, Any]:
-    from bakeoff.worker.lm_task import keep_test_out_of_examples, load_task
+    from bakeoff.worker.lm_task import (
+        keep_test_out_of_examples,
+        load_task,
+        require_single_questions,
+    )
 
     task, manager = load_task(
         job["task"], None if job["task_dir"] is None else Path(job["task_dir"])
     )
+    if job["chat"] is not None and job["task_dir"] is not None:
+        require_single_questions(task)
     num_left_out = keep_test_out_of_examples(task, job["num_fewshot"])
     if num_left_out:
         events.warning(
@@ -112,7 +125,7 @@ def _load_task(job: dict[str, Any], events: Events) -> tuple[Any, Any]:
 def _ask(job: dict[str, Any], task: Any, manager: Any, lm: Any) -> dict[str, Any]:
     import lm_eval
 
-    seed = job["seed"]
+    seed, chat = job["seed"], job["chat"]
     generates = task.OUTPUT_TYPE == "generate_until"
     results = lm_eval.simple_evaluate(
         model=lm,
@@ -122,6 +135,9 @@ def _ask(job: dict[str, Any], task: Any, manager: Any, lm: Any) -> dict[str, Any
         limit=job["limit"],
         gen_kwargs={"max_gen_toks": job["max_new_tokens"]} if generates else None,
         log_samples=True,
+        apply_chat_template=chat is not None,
+        fewshot_as_multiturn=True,
+        system_instruction=chat and chat["system"],
         random_seed=seed,
         numpy_random_seed=seed,
         torch_random_seed=seed,
@@ -186,8 +202,9 @@ def _effective(
         "attention": lm.config._attn_implementation,
         "generation_config": _plain(lm.model.generation_config.to_diff_dict()),
         "add_bos_token": lm.add_bos_token,
-        "chat_template": None,
-        "system_prompt": None,
+        "prompt_template": job["prompt_template"],
+        "chat_template": lm.tokenizer.chat_template if job["chat"] else None,
+        "system_prompt": job["chat"] and job["chat"]["system"],
         "lm_eval_version": results["lm_eval_version"],
         "share_at_token_limit": share_at_limit(samples),
         "share_without_answer": shares_without_answer(samples),

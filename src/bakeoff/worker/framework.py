@@ -151,6 +151,7 @@ def _run(
     from bakeoff.worker.framework_seen import Seen
     from bakeoff.worker.framework_validation import validate
     from bakeoff.worker.framework_watch import Watch
+    from bakeoff.worker.probe import Probe
 
     seen = Seen(prepared.sequence)
     facts = Facts(job, prepared, seen)
@@ -176,6 +177,8 @@ def _run(
         ),
         at_end=at_end,
     )
+    if job.probe:
+        watch.probe, watch.validate = Probe(), lambda *_: None
     try:
         resolved = module.run(run_dir / job.config_file, watch)
     except SystemExit as error:
@@ -184,6 +187,8 @@ def _run(
         ) from error
     if seen.difference is not None:
         events.warning(f"{job.framework} trained on other rows than prepared: {seen.difference}.")
+    if watch.probe is not None:
+        watch.probe.write(run_dir)
     write_json_atomic(run_dir / f"{job.framework}_arguments.json", resolved)
     result = facts.result()
     save_artefact(job, prepared.tokenizer, facts.saved, run_dir / ARTEFACT)

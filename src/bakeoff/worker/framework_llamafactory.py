@@ -83,4 +83,3 @@ def _link(path: Path, link: Path) -> None:
             shutil.copytree(path, link)
         else:
             shutil.copyfile(path, link)
-

@@ -52,7 +52,9 @@ class Facts:
             * arguments.gradient_accumulation_steps,
             "optimizer": _optimizer_name(optimizer),
             "weight_decay_on": "matrices and embeddings",
-            "weight_dtype": _dtype([p for p in parameters.values() if not p.requires_grad] or trained),
+            "weight_dtype": _dtype(
+                [p for p in parameters.values() if not p.requires_grad] or trained
+            ),
             "trained_dtype": _dtype(trained),
             "optimizer_dtype": _state_dtype(optimizer),
             "autocast": _autocast(arguments),
@@ -130,7 +132,9 @@ def _arguments(arguments: Any, num_steps: int) -> dict[str, Any]:
         "seed": arguments.seed,
         "device": str(arguments.device),
         "learning_rate": arguments.learning_rate,
-        "scheduler": str(getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type)),
+        "scheduler": str(
+            getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type)
+        ),
         "num_warmup_steps": arguments.get_warmup_steps(num_steps),
         "batch_size": arguments.per_device_train_batch_size,
         "gradient_accumulation": arguments.gradient_accumulation_steps,

@@ -13,6 +13,7 @@ from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_seen import Seen, StepCounts
+from bakeoff.worker.probe import Probe
 from bakeoff.worker.settings import TrainSettings
 
 
@@ -31,6 +32,8 @@ class Watch(TrainerCallback):
     at_end: Callable[[Any, Any, Any], None]
     """Is given the trainer's arguments, the model and the optimiser when all steps are done."""
 
+    probe: Probe | None = None
+
     _done: int = 0
     _is_corrected: bool = False
     _rate: float | None = None
@@ -47,6 +50,9 @@ class Watch(TrainerCallback):
                 self.events.resume(0)
             self.validate(its["model"], 0)
         self.seen.watch(its["model"])
+        if self.probe is not None:
+            self.probe.watch(its["model"], tokenizer=its["processing_class"])
+            self.probe.read_rows_of(its["model"])
         self._train()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **its: Any) -> None:

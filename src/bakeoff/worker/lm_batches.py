@@ -9,15 +9,17 @@ fit in memory is tried again at half the size.
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
+import jinja2
 import torch
 from lm_eval.models.huggingface import HFLM
 from lm_eval.models.utils import normalize_gen_kwargs
 from transformers import StoppingCriteria, StoppingCriteriaList
 
 from bakeoff.worker.events import Events
-from bakeoff.worker.failures import is_out_of_memory
+from bakeoff.worker.failures import JobError, is_out_of_memory
 
 _CHOICE_BATCHES_PER_REPORT = 16
 
@@ -75,12 +77,30 @@ class RowStops(StoppingCriteria):
         ]
 
 
+def _always(date: str) -> Callable[[str], str]:
+    """In place of a template's function for today's date, which would change the prompts."""
+    return datetime.fromisoformat(date).replace(tzinfo=UTC).strftime
+
+
 class BatchedLM(HFLM):
     """Answers the requests of ONE task; afterwards ``endings`` says how each answer ended."""
 
-    def __init__(self, model: Any, tokenizer: Any, *, batch_size: int, events: Events) -> None:
+    def __init__(
+        self,
+        model: Any,
+        tokenizer: Any,
+        *,
+        batch_size: int,
+        events: Events,
+        chat_date: str | None = None,
+    ) -> None:
         super().__init__(
-            pretrained=model, tokenizer=tokenizer, backend="causal", batch_size=batch_size
+            pretrained=model,
+            tokenizer=tokenizer,
+            backend="causal",
+            batch_size=batch_size,
+            # What is handed to a template goes before what transformers lends it.
+            chat_template_args=None if chat_date is None else {"strftime_now": _always(chat_date)},
         )
         self._events = events
         self._batch_endings: list[Ending] = []
@@ -89,6 +109,32 @@ class BatchedLM(HFLM):
 
         self.stop_strings: list[str] = []
         """What ended an answer, the end-of-sequence token as text included."""
+
+    def apply_chat_template(
+        self,
+        chat_history: list[dict[str, str]],
+        add_generation_prompt: bool = True,  # noqa: FBT001, FBT002 - the harness calls it so
+    ) -> str:
+        """The harness's own takes the system message out when a template refuses it; this does not.
+
+        Raises:
+            JobError: the template fails on these turns.
+        """
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    chat_history,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    continue_final_message=not add_generation_prompt,
+                    **self.chat_template_args,
+                )
+            )
+        except jinja2.TemplateError as error:
+            raise JobError(
+                f"The chat template fails on a question: {error}. Correct it, or set "
+                "`prompt.template: raw`."
+            ) from error
 
     def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
         """One answer a request, in the order of the requests."""

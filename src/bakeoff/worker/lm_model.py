@@ -6,6 +6,8 @@ from typing import Any
 import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from bakeoff.worker.failures import JobError
+
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
 
@@ -41,14 +43,32 @@ def load_model(
     return model.to(device).eval()
 
 
-def load_tokenizer(model_dir: Path, *, trust_remote_code: bool) -> Any:
+def load_tokenizer(
+    model_dir: Path, *, trust_remote_code: bool, chat: dict[str, Any] | None = None
+) -> Any:
     """The base model's own tokenizer: trainers change special tokens and templates in theirs.
 
     The untouched and the trained model must read the same question as the same tokens.
+
+    Args:
+        model_dir: the base model.
+        trust_remote_code: whether Python files beside the tokenizer may run.
+        chat: of the job; its `template`, if there is one, goes before the tokenizer's own.
+
+    Raises:
+        JobError: a chat is asked for, but there is no template.
     """
-    return AutoTokenizer.from_pretrained(
+    tokenizer = AutoTokenizer.from_pretrained(
         str(model_dir), local_files_only=True, trust_remote_code=trust_remote_code
     )
+    if chat is not None:
+        tokenizer.chat_template = chat["template"] or tokenizer.chat_template
+        if tokenizer.chat_template is None:
+            raise JobError(
+                "The model comes without a chat template. Name a chat model, write a template as "
+                "`prompt.template`, or set `prompt.template: raw`."
+            )
+    return tokenizer
 
 
 def _with_adapter(model: Any, artefact_dir: Path) -> Any:

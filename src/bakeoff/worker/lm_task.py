@@ -58,6 +58,21 @@ def keep_test_out_of_examples(task: Any, num_fewshot: int) -> int:
     return len(pool) - len(kept)
 
 
+def require_single_questions(task: Any) -> None:
+    """Refuse rows with a system message or earlier turns of their own.
+
+    The harness makes worked examples and question to turns of one chat, where they have no place.
+
+    Raises:
+        JobError: there is such a row.
+    """
+    if any(doc["context"] for doc in [*task.eval_docs, *task.fewshot_docs()]):
+        raise JobError(
+            "Some rows have a system message or earlier turns, which cannot be asked in a chat "
+            "together with worked examples. Set `evaluate.num_fewshot: 0`."
+        )
+
+
 def _normal(question: Any) -> str:
     return " ".join(str(question).split()).casefold()
 

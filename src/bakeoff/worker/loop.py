@@ -12,6 +12,7 @@ from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.modelling import Trainee
 from bakeoff.worker.optimizer import clip_gradients
+from bakeoff.worker.probe import Probe
 from bakeoff.worker.rows import Row
 from bakeoff.worker.schedule import rate_factor
 from bakeoff.worker.settings import TrainSettings
@@ -32,6 +33,7 @@ class Loop:
     device: torch.device
     events: Events
     checkpoints: Checkpoints
+    probe: Probe | None = None
 
     def run(self) -> None:
         """Train from the last checkpoint, or from the start, to the last step."""
@@ -64,7 +66,10 @@ class Loop:
         self.trainee.model.train()
         total = torch.zeros((), device=self.device)
         for portion in self.trainee.portions(rows, self.settings.batch_size):
-            batch = self.trainee.make_batch(portion).to(self.device)
+            batch = self.trainee.make_batch(portion)
+            if self.probe is not None:
+                self.probe.rows(*batch.rows())
+            batch = batch.to(self.device)
             loss = self.trainee.cross_entropy(batch, num_targets)
             loss.backward()
             total += loss.detach()

@@ -77,9 +77,7 @@ def load_trainee(
         trust_remote_code=job.trust_remote_code,
     ).to(device)
     is_mixed = job.train.precision == "bf16-mixed"
-    packing, attention_path = _choose_attention(
-        model, rows, pad_token=pad_token, is_mixed=is_mixed
-    )
+    packing, attention_path = _choose_attention(model, rows, pad_token=pad_token, is_mixed=is_mixed)
     saved, adapter_path = model, None
     if job.lora is not None:
         saved, adapter_path = _add_adapter(model, job.lora, is_mixed=is_mixed)

@@ -40,6 +40,9 @@ class Rows:
     num_dropped: int
     """Rows longer than allowed."""
 
+    num_truncated: int = 0
+    """Rows whose prompt was cut at its beginning."""
+
     @property
     def num_tokens(self) -> int:
         return sum(len(row.token_ids) for row in self.rows)
@@ -70,27 +73,42 @@ def tokenize(
     Segments are cut apart before tokenisation, so that the prompt becomes the same tokens as in an
     evaluation, where the response is not there yet.
 
+    Args:
+        raw_rows: as they lie on disk.
+        tokenizer: the model's own.
+        max_length: in tokens, with those of beginning and end.
+        overlong: `drop`, `truncate-prompt-left` or `error`.
+        loss_on: `response` or `all`.
+
     Raises:
         JobError: a row is too long and ``overlong`` is ``error``; a row has nothing to learn.
     """
     texts = [segment["text"] for raw in raw_rows for segment in raw["segments"]]
     tokens = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-    start = beginning_tokens(tokenizer)
-    rows = []
+    start, end = beginning_tokens(tokenizer), end_token(tokenizer)
+    kept: list[Row] = []
+    num_truncated = 0
     for raw in raw_rows:
         segments = [(next(tokens), segment["loss"]) for segment in raw["segments"]]
-        row = _build_row(raw["id"], segments, start=start, end=end_token(tokenizer))
-        if loss_on == "all":
-            row = Row(row.id, row.token_ids, row.token_ids)
-        if len(row.token_ids) > max_length and overlong == "error":
+        first, is_learned = segments[0]
+        if start and first[: len(start)] == start:
+            # A chat template writes it itself; the harness, too, puts no second one before it.
+            segments[0] = first[len(start) :], is_learned
+        excess = len(start) + sum(len(ids) for ids, _ in segments) + 1 - max_length
+        if excess > 0 and overlong == "error":
             raise JobError(
-                f"Row `{row.id}` has {len(row.token_ids)} tokens, more than `train.max_length` "
+                f"Row `{raw['id']}` has {excess + max_length} tokens, more than `train.max_length` "
                 f"({max_length}). Raise that, or set `train.overlong: drop`."
             )
-        rows.append(row)
-    kept = [row for row in rows if len(row.token_ids) <= max_length]
+        if excess > 0 and overlong == "truncate-prompt-left":
+            segments, excess = _without_beginning(segments, excess)
+            num_truncated += excess == 0
+        if excess > 0:
+            continue
+        row = _build_row(raw["id"], segments, start=start, end=end)
+        kept.append(Row(row.id, row.token_ids, row.token_ids) if loss_on == "all" else row)
     _require_targets(kept)
-    return Rows(kept, num_dropped=len(rows) - len(kept))
+    return Rows(kept, num_dropped=len(raw_rows) - len(kept), num_truncated=num_truncated)
 
 
 def beginning_tokens(tokenizer: Any) -> list[int]:
@@ -99,6 +117,20 @@ def beginning_tokens(tokenizer: Any) -> list[int]:
     special = tokenizer("a")["input_ids"]
     adds_one = len(special) > len(plain) and special[0] == tokenizer.bos_token_id
     return [tokenizer.bos_token_id] if adds_one else []
+
+
+def _without_beginning(
+    segments: list[tuple[list[int], bool]], num_tokens: int
+) -> tuple[list[tuple[list[int], bool]], int]:
+    """The row without so many tokens of its first question, and how many are still too many.
+
+    One token of the question stays. What is learned is never cut, nor what stands behind it.
+    """
+    first, is_learned = segments[0]
+    num_cut = 0 if is_learned else min(num_tokens, len(first) - 1)
+    if num_cut < num_tokens:
+        return segments, num_tokens
+    return [(first[num_cut:], False), *segments[1:]], 0
 
 
 def end_token(tokenizer: Any) -> int:

@@ -69,6 +69,8 @@ class TrainJob:
     train: TrainSettings
     lora: LoraSettings | None
     freeze: FreezeSettings | None
+    probe: bool = False
+    """Whether to write down what the training really does (``bakeoff.worker.probe``)."""
 
     @property
     def digest(self) -> str:

@@ -20,6 +20,7 @@ from bakeoff.worker.loop import Loop
 from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.optimizer import build_optimizer
+from bakeoff.worker.probe import Probe
 from bakeoff.worker.rows import Rows, end_token, read_rows, tokenize
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
@@ -60,7 +61,13 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     _check_first_batch(loop, end_token(tokenizer))
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats()
+    if job.probe:
+        loop.validation_rows = []
+        loop.probe = Probe()
+        loop.probe.watch(trainee.model, tokenizer=tokenizer, adapter=trainee.saved)
     loop.run()
+    if loop.probe is not None:
+        loop.probe.write(run_dir)
 
     events.phase("save")
     result = {
@@ -110,6 +117,8 @@ def load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows
     for split, rows in (("training", train), ("validation", validation)):
         if rows.num_dropped:
             events.warning(f"{rows.num_dropped} {split} rows are left out: {longer}.")
+        if rows.num_truncated:
+            events.warning(f"{rows.num_truncated} {split} prompts lost their beginning: {longer}.")
     return train, validation
 
 
@@ -155,7 +164,7 @@ def _facts(train: Rows, loop: Loop) -> dict[str, Any]:
         "num_examples": len(train.rows),
         "num_train_tokens": train.num_tokens,
         "num_label_tokens": train.num_targets,
-        "num_truncated": 0,
+        "num_truncated": train.num_truncated,
         "num_dropped": train.num_dropped,
         "batch_digest": digest_order(train.rows, loop.order, loop.num_steps),
         "peak_device_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,

@@ -43,6 +43,7 @@ class LlamaFactoryBackend(Framework):
     """Translates a training into `llama_train.yaml` and `dataset_info.json`."""
 
     requirements: ClassVar[tuple[str, ...]] = ("llamafactory>=0.9.5",)
+    environment = "llamafactory"
     name = "llamafactory"
     title = "LLaMA-Factory"
     config_file = "llama_train.yaml"

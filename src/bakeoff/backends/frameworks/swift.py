@@ -40,6 +40,7 @@ class SwiftBackend(Framework):
     """Translates a training into `swift_sft.yaml` and a template plug-in."""
 
     requirements: ClassVar[tuple[str, ...]] = ("ms-swift>=4.6",)
+    environment = "swift"
     name = "swift"
     title = "ms-swift"
     config_file = "swift_sft.yaml"

@@ -3,7 +3,7 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
-from typing import Any, ClassVar
+from typing import ClassVar
 
 from bakeoff.backends.frameworks.config_text import Section, yaml_text
 from bakeoff.interfaces import Inputs
@@ -40,6 +40,7 @@ class Framework(ABC):
     warm-up steps at first; the worker puts the numbers there before it starts the framework.
     """
 
+    environment: ClassVar[str | None]
     accepts: ClassVar[frozenset[Dialect]] = frozenset({Dialect.PLAIN})
 
     name: ClassVar[str]
@@ -85,6 +86,7 @@ class Framework(ABC):
             "lora": plan.lora.model_dump(mode="json") if plan.lora is not None else None,
             "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
             "extra": plan.extra,
+            "probe": inputs.probe,
         }
         cache = run_dir / OUTPUT_DIR / "cache"
         env = {
@@ -179,4 +181,3 @@ class Framework(ABC):
                     "could not be watched, resumed and compared",
                     hint="leave it out",
                 )
-

@@ -6,8 +6,8 @@ follows the instruction on a line of its own, and the turns of `history` are lea
 
 from collections.abc import Collection, Mapping
 
-from bakeoff.base.errors import UserError
 from bakeoff.data.formats.turns import check_order, history_turns, only_text, single_turn
+from bakeoff.data.mistakes import EmptyTextError
 from bakeoff.data.rows import answer_text, missing_column
 from bakeoff.schema.sample import Layout, Sample
 
@@ -50,7 +50,9 @@ class Alpaca:
             names = " and ".join(
                 f"`{columns[role]}`" for role in ("prompt", "query") if role in columns
             )
-            raise UserError(f"{where}: {names} are empty", hint="fill one in or take the row out")
+            raise EmptyTextError(
+                f"{where}: {names} are empty", hint="fill one in or take the row out"
+            )
         sample = single_turn(
             prompt,
             answer_text(row, self._present(columns, "response", row, where), where=where),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 
 from bakeoff.base.errors import UserError
 from bakeoff.data.formats.turns import check_order, only_text, speak
+from bakeoff.data.mistakes import MissingColumnError, UnknownRoleError, WrongTypeError
 from bakeoff.data.rows import checked_text, described, missing_column
 from bakeoff.schema.sample import SPEAKING_ROLES, Layout, Message, Role, Sample
 
@@ -67,7 +68,7 @@ class Chat:
             raise missing_column(column, "messages", present=list(row), where=where)
         value = row[column]
         if not isinstance(value, list):
-            raise UserError(
+            raise WrongTypeError(
                 f"{where}: `{column}` must be a list of turns, got {described(value)}",
                 hint=f'such as [{{"{self.role_key}": "{self.names["user"]}", '
                 f'"{self.content_key}": "..."}}, ...]',
@@ -75,9 +76,11 @@ class Chat:
         reader = _TurnReader(self, layout, column, where)
         turns = [reader.read(turn, index) for index, turn in enumerate(value)]
         system = only_text(row, columns.get("system"), where=where)
-        if system and not (turns and turns[0].role == "system"):
-            turns.insert(0, speak("system", system))
         check_order(turns, key=column, where=where)
+        if system and turns[0].role != "system":
+            turns.insert(0, speak("system", system))
+            # A lone answer is a plain text, but not after a system message.
+            check_order(turns, key=column, where=where)
         return Sample(tuple(turns), _tools_text(row, columns.get("tools"), where))
 
     def unheld(self, sample: Sample) -> str | None:
@@ -150,7 +153,7 @@ class _TurnReader:
     def read(self, turn: object, index: int) -> Message:
         key = f"{self._column}[{index}]"
         if not isinstance(turn, Mapping):
-            raise UserError(
+            raise WrongTypeError(
                 f"{self._where}: `{key}` must be an object, got {described(turn)}",
                 hint=f'a turn is {{"{self._role_key}": "...", "{self._content_key}": "..."}}',
             )
@@ -161,7 +164,7 @@ class _TurnReader:
             )
         for needed in (self._role_key, self._content_key):
             if needed not in turn:
-                raise UserError(
+                raise MissingColumnError(
                     f"{self._where}: `{key}` has no `{needed}`; it has "
                     f"{', '.join(f'`{name}`' for name in turn) or 'nothing'}",
                     hint="name its keys with `data.tags.role` and `data.tags.content`",
@@ -178,7 +181,7 @@ class _TurnReader:
     def _role(self, name: object, key: str) -> Role:
         if isinstance(name, str) and name in self._roles:
             return self._roles[name]
-        raise UserError(
+        raise UnknownRoleError(
             f"{self._where}: `{key}` must be one of "
             f"{', '.join(f'`{known}`' for known in self._roles)}; got {described(name)}",
             hint="name other speakers with `data.tags`, such as `data.tags.user: customer`",
@@ -190,7 +193,7 @@ class _TurnReader:
             if value is None:
                 continue
             if value not in (0, 1) or not isinstance(value, int | float):
-                raise UserError(
+                raise WrongTypeError(
                     f"{self._where}: `{key}.{name}` must be true or false, got {described(value)}",
                     hint="true: these words are learned",
                 )

@@ -2,8 +2,8 @@
 
 from collections.abc import Mapping, Sequence
 
-from bakeoff.base.errors import UserError
 from bakeoff.data.formats import ROW_FORMATS
+from bakeoff.data.mistakes import MissingColumnError
 from bakeoff.data.rows import Row, missing_column, not_an_object, row_of
 from bakeoff.interfaces import RowFormat
 from bakeoff.schema.recipe import Columns, DataSpec, Tags
@@ -35,6 +35,7 @@ class RowReader:
 
     def __init__(self, layout: Layout) -> None:
         self._layout = layout
+        self._format_name: str | None = None
         self._format: RowFormat | None = None
         self._unseen: dict[str, str] = {}
 
@@ -47,7 +48,8 @@ class RowReader:
         if not isinstance(value, dict):
             raise not_an_object(value, Columns(), where=where)
         if self._format is None:
-            self._format = _chosen_format(value, self._layout, where=where)
+            self._format_name = _chosen_format(value, self._layout, where=where)
+            self._format = ROW_FORMATS.get(self._format_name)
             self._unseen = {
                 role: name
                 for role, name in self._format.columns(self._layout, ()).items()
@@ -61,11 +63,22 @@ class RowReader:
         """The row as it is trained on; see :meth:`sample`."""
         return row_of(self.sample(value, where=where), where=where)
 
+    @property
+    def format_name(self) -> str | None:
+        """What the rows are read as; None before the first of a known format."""
+        return self._format_name
+
+    def columns(self, value: object) -> Mapping[str, str]:
+        """Columns that such a row is read from, by their roles; none before the format is known."""
+        if self._format is None or not isinstance(value, dict):
+            return {}
+        return self._format.columns(self._layout, value)
+
     def unread(self, value: object) -> set[str]:
         """Columns of the row read last that no part of its conversation came from."""
         if self._format is None or not isinstance(value, dict):
             return set()
-        return value.keys() - set(self._format.columns(self._layout, value).values())
+        return value.keys() - set(self.columns(value).values())
 
     def finish(self, *, where: str) -> None:
         """Called after the last row of the file ``where``.
@@ -74,20 +87,20 @@ class RowReader:
             UserError: A column that is named, and that a row may lack, stood in no row at all.
         """
         for role, name in self._unseen.items():
-            raise UserError(
+            raise MissingColumnError(
                 f"{where}: no row has the column `{name}`, which `data.columns.{role}` names",
                 hint="correct the name, or take it out of `data.columns`",
             )
 
 
-def _chosen_format(row: Mapping[str, object], layout: Layout, *, where: str) -> RowFormat:
+def _chosen_format(row: Mapping[str, object], layout: Layout, *, where: str) -> str:
     if layout.format == AUTO:
         return find_format(row, layout, where=where)
-    return ROW_FORMATS.get(layout.format)
+    return layout.format
 
 
-def find_format(row: Mapping[str, object], layout: Layout, *, where: str) -> RowFormat:
-    """The format that such a row is surest to be of.
+def find_format(row: Mapping[str, object], layout: Layout, *, where: str) -> str:
+    """Name of the format that such a row is surest to be of.
 
     Raises:
         UserError: It looks like none, naming the columns that are there.
@@ -95,7 +108,13 @@ def find_format(row: Mapping[str, object], layout: Layout, *, where: str) -> Row
     fits = {name: ROW_FORMATS.get(name).fit(row, layout) for name in ROW_FORMATS.names()}
     best = max(fits, key=lambda name: fits[name])
     if fits[best]:
-        return ROW_FORMATS.get(best)
+        return best
+    inside = _rows_inside(row)
+    if inside is not None:
+        raise MissingColumnError(
+            f"{where}: the rows lie inside `{inside}`, one level below the top",
+            hint=f"write the list under `{inside}` alone into the file",
+        )
     missing = next(
         (role, name)
         for role, name in {"prompt": "question", "response": "answer"}.items()
@@ -104,13 +123,21 @@ def find_format(row: Mapping[str, object], layout: Layout, *, where: str) -> Row
     raise missing_column(missing[1], missing[0], present=[str(name) for name in row], where=where)
 
 
+def _rows_inside(row: Mapping[str, object]) -> str | None:
+    """The key under which a whole dataset lies, as in `{"data": [{...}, {...}]}`."""
+    for name, value in row.items():
+        if isinstance(value, list) and value and isinstance(value[0], dict):
+            return name
+    return None
+
+
 def choose_columns(layout: Layout, present: Sequence[str], *, where: str) -> list[str]:
     """The columns of a table that are needed, known from its header alone.
 
     Raises:
         UserError: One that every row must have is not there, or the table is of no known format.
     """
-    row_format = _chosen_format(dict.fromkeys(present), layout, where=where)
+    row_format = ROW_FORMATS.get(_chosen_format(dict.fromkeys(present), layout, where=where))
     columns = row_format.columns(layout, present)
     for role, name in columns.items():
         if name not in present:

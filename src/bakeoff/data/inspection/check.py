@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakeoff.base.hub import Report
+from bakeoff.data.inspection.columns import columns_findings
 from bakeoff.data.inspection.kinds import make_finding, worst_first
 from bakeoff.data.inspection.lengths import LengthChecks
 from bakeoff.data.inspection.ngrams import GramTable, Match, keep_best
@@ -17,8 +18,9 @@ from bakeoff.data.inspection.subject import OpenedSplits
 from bakeoff.data.inspection.texts import Placed, TextChecks, language_findings
 from bakeoff.data.inspection.tokens import load_tokenizer
 from bakeoff.data.inspection.words import Batch
-from bakeoff.data.prompt import PromptRenderer
+from bakeoff.data.prompt import make_renderer
 from bakeoff.data.spool import Spool
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.data_check import DataCheck, Finding, SplitFacts
 from bakeoff.schema.recipe import PromptSpec
 
@@ -32,6 +34,9 @@ class CheckSettings:
 
     source: str
     prompt: PromptSpec
+    chat: ChatTemplate | None = None
+    """The model's; None where the prompt needs none."""
+
     max_length: int
     overlong: str = "drop"
     allow_overlap: bool = False
@@ -60,12 +65,11 @@ def check_rows(opened: OpenedSplits, settings: CheckSettings, *, report: Report)
             if split in opened.files:
                 spool = stack.enter_context(Spool(split, folder / f"{split}.spool"))
                 scan = check.begin(split, spool)
-                scan_split(scan, opened.files[split], opened.columns, on_batch=check.look_at)
-        findings = worst_first([*_column_findings(opened), *check.findings()])
+                scan_split(scan, opened.files[split], opened.layout, on_batch=check.look_at)
+        columns = columns_findings(check.scans, opened.files)
+        findings = worst_first([*columns, *check.findings()])
     return DataCheck(
         source=settings.source,
-        prompt_column=opened.columns.prompt,
-        response_column=opened.columns.response,
         tokenizer=str(settings.tokenizer_dir) if check.tokenizer else None,
         max_length=settings.max_length,
         splits={name: check.facts(name) for name in reversed(check.scans)},
@@ -95,7 +99,7 @@ class _Check:
         self.scans: dict[str, Scan] = {}
         self._settings = settings
         self._report = report
-        self._renderer = PromptRenderer(settings.prompt)
+        self._renderer = make_renderer(settings.prompt, settings.chat)
         self._texts: dict[str, TextChecks] = {}
         self._lengths: dict[str, LengthChecks] = {}
         self._held: dict[str, _Held] = {}
@@ -155,6 +159,8 @@ class _Check:
         scan = self.scans[split]
         return SplitFacts(
             files=scan.files,
+            row_format=", ".join(scan.formats) or None,
+            columns=scan.columns,
             num_rows=len(scan.spool),
             num_bad_rows=scan.num_bad_rows,
             lengths=self._lengths[split].summary(),
@@ -176,15 +182,3 @@ class _Check:
         if split not in self._key_sets:
             self._key_sets[split] = set(self.scans[split].spool.keys)
         return self._key_sets[split]
-
-
-def _column_findings(opened: OpenedSplits) -> Iterator[Finding]:
-    used = (opened.columns.prompt, opened.columns.response)
-    unused = [name for name in opened.present if name not in used]
-    if unused or opened.guessed:
-        others = f"; not used: {', '.join(f'`{name}`' for name in unused)}" if unused else ""
-        yield make_finding(
-            "columns",
-            f"the question is read from `{used[0]}`, the answer from `{used[1]}`{others}",
-            count=len(unused),
-        )

@@ -43,20 +43,44 @@ KINDS: dict[str, Kind] = {
         "a split without rows can be neither trained on nor scored",
         "name another file or split, or fill this one",
     ),
-    "structure": Kind(
+    "missing-column": Kind(
         "error",
-        "a row without its two texts stops the training before its first step",
-        "name the right columns (--set data.columns.prompt=NAME), or correct the rows",
+        "a row without its question or answer stops the training before its first step",
+        "correct the rows, or name the right columns (--set data.columns.prompt=NAME)",
+    ),
+    "wrong-type": Kind(
+        "error",
+        "only text can be trained on; a list or an object in its place is a mistake in the rows, "
+        "or another column is meant",
+        "correct the rows, or name the right columns (--set data.columns.prompt=NAME)",
     ),
     "empty": Kind(
         "error",
         "an empty answer teaches to say nothing; a row without a question asks nothing",
         "fill the rows in or take them out",
     ),
+    "role-order": Kind(
+        "error",
+        "a model learns to answer a question; frameworks drop such rows, or learn the wrong turns",
+        "join turns of the same speaker, add the missing answer, or take the rows out",
+    ),
+    "unknown-role": Kind(
+        "error",
+        "what nobody known says is neither asked nor learned; frameworks drop such rows",
+        "correct the name, or say who it is (--set data.tags.user=NAME)",
+    ),
+    "structure": Kind(
+        "error", "what cannot be read as a conversation cannot be trained on", "correct the rows"
+    ),
+    "template": Kind(
+        "error",
+        "a row that the template cannot render stops the training before its first step",
+        "correct the rows or the template (`prompt.template`, `prompt.text`)",
+    ),
     "too-long": Kind(
         "warning",
-        "bakeoff drops such rows whole, so that no answer loses its end; a framework that cuts "
-        "rows instead would train on answers without their end",
+        "bakeoff never cuts an answer; a framework that cuts rows at their end would train on "
+        "answers without it",
         "raise `train.max_length`, or shorten or leave out the rows",
     ),
     "duplicate": Kind(
@@ -147,7 +171,7 @@ KINDS: dict[str, Kind] = {
     "columns": Kind(
         "info",
         "columns that are not used do not reach the model",
-        "name others with --set data.columns.prompt=NAME and --set data.columns.response=NAME",
+        "name others with --set data.columns.prompt=NAME, or the shape with --set data.format=NAME",
     ),
 }
 

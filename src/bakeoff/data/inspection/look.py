@@ -1,22 +1,24 @@
 """`bakeoff data inspect`: what rows look like, and what a training makes of them."""
 
+import contextlib
 from array import array
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hub import Report
+from bakeoff.data.formats.reading import RowReader
 from bakeoff.data.inspection.lengths import LengthChecks
 from bakeoff.data.inspection.subject import OpenedSplits
 from bakeoff.data.inspection.texts import Placed
-from bakeoff.data.inspection.tokens import TrainingTokenizer, load_tokenizer
+from bakeoff.data.inspection.tokens import load_tokenizer
 from bakeoff.data.inspection.tolerant import BadRow, read_tolerantly
-from bakeoff.data.prompt import PromptRenderer
-from bakeoff.data.rows import check_row
+from bakeoff.data.prompt import make_renderer
 from bakeoff.data.sources import RowsFile
+from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.data_inspection import (
     Bin,
     ColumnFacts,
@@ -25,7 +27,8 @@ from bakeoff.schema.data_inspection import (
     Segment,
     SplitSize,
 )
-from bakeoff.schema.recipe import Columns, PromptSpec, TrainSpec
+from bakeoff.schema.recipe import PromptSpec, TrainSpec
+from bakeoff.schema.sample import Layout
 
 _NUM_BINS = 12
 _BATCH_ROWS = 500
@@ -38,6 +41,9 @@ class InspectSettings:
 
     source: str
     prompt: PromptSpec
+    chat: ChatTemplate | None = None
+    """The model's; None where the prompt needs none."""
+
     train: TrainSpec
     num_shown: int
     tokenizer_dir: Path | None = None
@@ -65,13 +71,15 @@ def inspect_rows(
     Raises:
         UserError: The prompt's template or the tokenizer is broken.
     """
-    look = _Look(settings, opened.columns)
+    look = _Look(settings, opened.layout)
     shown = "train" if "train" in opened.files else next(iter(opened.files))
     for split, files in opened.files.items():
         for file in files:
             report(look.num_rows, 0, f"reading {file.label}")
             look.read(split, file, is_shown=split == shown)
     look.finish()
+    look.bad[shown] += look.lengths.num_not_rendered
+    look.sizes[shown] -= look.lengths.num_not_rendered
     tokenizer = look.tokenizer
     return DataInspection(
         source=settings.source,
@@ -99,7 +107,7 @@ def inspect_rows(
 class _Look:
     """What one pass over all splits gathers."""
 
-    def __init__(self, settings: InspectSettings, columns: Columns) -> None:
+    def __init__(self, settings: InspectSettings, layout: Layout) -> None:
         self.tokenizer = load_tokenizer(settings.tokenizer_dir)
         self.sizes: Counter[str] = Counter()
         self.bad: Counter[str] = Counter()
@@ -107,9 +115,10 @@ class _Look:
         self.samples: list[Sample] = []
         self.num_rows = 0
         self._settings = settings
-        self._columns = columns
+        self._layout = layout
+        self._roles: dict[str, str] = {}
         self._found: dict[str, _Column] = {}
-        self._renderer = PromptRenderer(settings.prompt)
+        self._renderer = make_renderer(settings.prompt, settings.chat)
         self._batch: list[Placed] = []
         self.lengths = LengthChecks(
             "train",
@@ -120,24 +129,22 @@ class _Look:
         )
 
     def read(self, split: str, file: RowsFile, *, is_shown: bool) -> None:
-        for number, value in read_tolerantly(file):
+        reader = RowReader(file.layout or self._layout)
+        for number, value in read_tolerantly(file, every_column=True):
             self.num_rows += 1
             place = f"{file.label}, {file.unit} {number}"
             if isinstance(value, dict):
                 self._note_columns(value)
                 if is_shown and len(self.first_rows) < self._settings.num_shown:
                     self.first_rows.append(value)
-            try:
-                row = (
-                    None
-                    if isinstance(value, BadRow)
-                    else check_row(value, self._columns, where=place)
-                )
-            except UserError:
-                row = None
+            row = None
+            if not isinstance(value, BadRow):
+                with contextlib.suppress(UserError):
+                    row = reader.row(value, where=place)
             if row is None:
                 self.bad[split] += 1
                 continue
+            self._roles.update({name: role for role, name in reader.columns(value).items()})
             self.sizes[split] += 1
             if is_shown:
                 self._add(Placed(place, row))
@@ -148,14 +155,10 @@ class _Look:
             self._batch = []
 
     def columns_facts(self) -> tuple[ColumnFacts, ...]:
-        roles: dict[str, Literal["prompt", "response"]] = {
-            self._columns.response: "response",
-            self._columns.prompt: "prompt",
-        }
         return tuple(
             ColumnFacts(
                 name=name,
-                role=roles.get(name),
+                role=self._roles.get(name),
                 types=dict(column.types.most_common()),
                 num_filled=column.num_filled,
                 num_rows=self.num_rows,
@@ -170,7 +173,8 @@ class _Look:
 
     def _add(self, placed: Placed) -> None:
         if len(self.samples) < self._settings.num_shown:
-            self.samples.append(self._sample(placed))
+            with contextlib.suppress(UserError):  # counted with the unusable rows in the end
+                self.samples.append(self._sample(placed))
         self._batch.append(placed)
         if len(self._batch) == _BATCH_ROWS:
             self.finish()
@@ -178,7 +182,14 @@ class _Look:
     def _sample(self, placed: Placed) -> Sample:
         train = self._settings.train
         segments = self._renderer.segments(placed.row)
-        made = make_row(self.tokenizer, segments, loss_on=train.loss_on)
+        made = None
+        if self.tokenizer is not None:
+            made = self.tokenizer.row(
+                segments,
+                loss_on=train.loss_on,
+                max_length=train.max_length,
+                overlong=train.overlong,
+            )
         learns_all = train.loss_on == "all"
         return Sample(
             place=placed.place,
@@ -186,20 +197,11 @@ class _Look:
                 Segment(text=str(part["text"]), learned=bool(part["loss"]) or learns_all)
                 for part in segments
             ),
-            token_ids=made[0],
-            labels=made[1],
-            is_dropped=made[0] is not None and len(made[0]) > train.max_length,
+            token_ids=tuple(made.token_ids) if made else None,
+            labels=tuple(made.labels) if made else None,
+            num_cut=made.num_cut if made else None,
+            is_dropped=made is not None and len(made.token_ids) > train.max_length,
         )
-
-
-def make_row(
-    tokenizer: TrainingTokenizer | None, segments: list[dict[str, str | bool]], *, loss_on: str
-) -> tuple[tuple[int, ...], tuple[int, ...]] | tuple[None, None]:
-    """Token ids and labels, or nothing without a tokenizer."""
-    if tokenizer is None:
-        return None, None
-    row = tokenizer.row(segments, loss_on=loss_on)
-    return tuple(row.token_ids), tuple(row.labels)
 
 
 def histogram(lengths: "array[int]") -> tuple[Bin, ...]:

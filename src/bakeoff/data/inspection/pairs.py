@@ -17,9 +17,9 @@ def pair_example(
     """Two rows with their places and questions."""
     return Example(
         place=left.spool.place(left_row),
-        text=excerpt(left.spool.row(left_row).prompt),
+        text=excerpt(left.spool.row(left_row).asked),
         other_place=right.spool.place(right_row),
-        other_text=excerpt(right.spool.row(right_row).prompt),
+        other_text=excerpt(right.spool.row(right_row).asked),
         share=share,
     )
 
@@ -76,7 +76,7 @@ def _pairs_finding(
 def _with_answer(scan: Scan, index: int) -> str:
     row = scan.spool.row(index)
     answer = " ".join(row.response.split())
-    return f"{excerpt(row.prompt)[:80]} -> {answer[-60:]}"
+    return f"{excerpt(row.asked)[:80]} -> {answer[-60:]}"
 
 
 def shared_questions(held: Scan, other: Scan, *, is_allowed: bool) -> Iterator[Finding]:
@@ -90,7 +90,7 @@ def shared_questions(held: Scan, other: Scan, *, is_allowed: bool) -> Iterator[F
         (row, first_by_key[key]) for row, key in enumerate(held.spool.keys) if key in first_by_key
     ]
     is_same = [
-        held.spool.row(row).prompt == other.spool.row(other_row).prompt for row, other_row in pairs
+        held.spool.row(row).asked == other.spool.row(other_row).asked for row, other_row in pairs
     ]
     # A run takes questions of validation out of training by itself.
     harmless = is_allowed or {held.split, other.split} == {"train", "validation"}
@@ -201,4 +201,4 @@ class NearRows:
 
     def _text(self, number: int) -> str:
         scan, row = self.place(number)
-        return scan.spool.row(row).prompt
+        return scan.spool.row(row).asked

@@ -22,8 +22,8 @@ from bakeoff.data.inspection.minhash import Clusters
 from bakeoff.data.inspection.pairs import NearRows
 from bakeoff.data.inspection.scan import Scan, scan_split
 from bakeoff.data.inspection.subject import OpenedSplits
-from bakeoff.data.inspection.whole_rows import whole_rows
 from bakeoff.data.sources import RowsFile
+from bakeoff.data.split_files import whole_rows
 from bakeoff.data.spool import Spool
 from bakeoff.schema.data_split import SplitRecord, SplitSettings
 
@@ -143,7 +143,7 @@ def _read(
     scan_split(
         scan,
         files,
-        opened.columns,
+        opened.layout,
         on_batch=lambda *_: report(len(scan.spool), 0, "reading rows"),
     )
     if scan.num_bad_rows or not len(scan.spool):

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -56,26 +56,28 @@ class TextChecks:
         self.languages: Counter[str] = Counter()
         self._num_rows = 0
         self._tallies = {code: Tally() for code in ("answer-pattern", "unfinished-answer")}
-        self._checks: dict[str, Callable[[Row], str | None]] = {
-            "control-token": _search(_with_tokens(special_tokens)),
-            "garbled-text": _search(_GARBLED),
-            "literal-line-break": _search(_LITERAL_BREAK),
-            "answer-in-question": _copied_answer,
+        self._patterns = {
+            "control-token": _with_tokens(special_tokens),
+            "garbled-text": _GARBLED,
+            "literal-line-break": _LITERAL_BREAK,
         }
-        self._tallies |= {code: Tally() for code in self._checks}
+        self._tallies |= {code: Tally() for code in (*self._patterns, "answer-in-question")}
 
     def add(self, placed: Placed) -> None:
         place, row = placed
         self._num_rows += 1
-        self.languages[language_of(f"{row.prompt}\n{row.response}")] += 1
-        if not ANSWER_PATTERN.search(row.response):
+        texts = [turn.content for turn in row.conversation]
+        self.languages[language_of("\n".join(texts))] += 1
+        if row.prompt and not ANSWER_PATTERN.search(row.response):
             self._tallies["answer-pattern"].add(place, _end_of(row.response))
             if not _FINISHED.search(row.response):
                 self._tallies["unfinished-answer"].add(place, _end_of(row.response))
-        for code, find in self._checks.items():
-            found = find(row)
+        for code, pattern in self._patterns.items():
+            found = _first_found(pattern, texts)
             if found is not None:
                 self._tallies[code].add(place, found)
+        if _is_copied(row):
+            self._tallies["answer-in-question"].add(place, row.response)
 
     def findings(self, *, wants_pattern: bool) -> Iterator[Finding]:
         """What was seen; with ``wants_pattern`` a recipe scores by the number after `####`."""
@@ -119,7 +121,8 @@ def language_findings(by_split: dict[str, Counter[str]]) -> Iterator[Finding]:
     filled = {split: counts for split, counts in by_split.items() if counts}
     for split, counts in filled.items():
         total = counts.total()
-        message = ", ".join(f"{name} {count / total:.1%}" for name, count in counts.most_common())
+        shares = ", ".join(f"{name} {count / total:.1%}" for name, count in counts.most_common())
+        message = f"languages: {shares}"
         yield make_finding("languages", message, count=total, out_of=total, split=split)
         if "train" in filled and split != "train":
             yield from _language_shift(split, counts, filled["train"])
@@ -143,22 +146,18 @@ def _with_tokens(special_tokens: Iterable[str]) -> re.Pattern[str]:
     return re.compile("|".join([*texts, _CONTROL.pattern]))
 
 
-def _search(pattern: re.Pattern[str]) -> Callable[[Row], str | None]:
-    def find(row: Row) -> str | None:
-        for text in (row.prompt, row.response):
-            found = pattern.search(text)
-            if found:
-                start = max(0, found.start() - 40)
-                return text[start : found.end() + 40]
-        return None
-
-    return find
+def _first_found(pattern: re.Pattern[str], texts: Iterable[str]) -> str | None:
+    """What is found, with what stands around it."""
+    for text in texts:
+        found = pattern.search(text)
+        if found:
+            return text[max(0, found.start() - 40) : found.end() + 40]
+    return None
 
 
-def _copied_answer(row: Row) -> str | None:
+def _is_copied(row: Row) -> bool:
     answer = row.response.strip()
-    is_copied = len(answer) >= _MIN_COPIED_CHARACTERS and answer in row.prompt
-    return answer if is_copied else None
+    return len(answer) >= _MIN_COPIED_CHARACTERS and answer in row.prompt
 
 
 def _end_of(text: str) -> str:

@@ -26,6 +26,8 @@ class TokenRow(NamedTuple):
 
     token_ids: list[int]
     labels: list[int]
+    num_cut: int
+    """Tokens of the first question that were cut off because the row is too long."""
 
 
 class TrainingTokenizer:
@@ -66,22 +68,42 @@ class TrainingTokenizer:
         encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
         return [found.ids for found in encoded]
 
-    def row(self, segments: Sequence[dict[str, Any]], *, loss_on: str) -> TokenRow:
-        """Ids and labels of one row.
+    def row(
+        self, segments: Sequence[dict[str, Any]], *, loss_on: str, max_length: int, overlong: str
+    ) -> TokenRow:
+        """Ids and labels of one row; one that is dropped is given whole.
 
         Args:
             segments: `text` and `loss` of each, as the prompt renderer makes them.
             loss_on: `response` or `all`, as in the recipe.
+            max_length: In tokens.
+            overlong: What the recipe says of longer rows.
         """
+        pieces = self.ids([segment["text"] for segment in segments])
+        pieces[0] = pieces[0][self.num_at_start(pieces[0]) :]
+        num_cut = 0
+        if overlong == "truncate-prompt-left":
+            lengths = [len(piece) for piece in pieces]
+            excess = max(0, sum(lengths) + self.num_added - max_length)
+            if excess <= num_cuttable(lengths[0], is_learned=segments[0]["loss"]):
+                num_cut = excess
+        pieces[0] = pieces[0][num_cut:]
         token_ids = [*self._start]
         labels = [IGNORED] * len(token_ids)
-        pieces = self.ids([segment["text"] for segment in segments])
         for segment, tokens in zip(segments, pieces, strict=True):
             token_ids += tokens
             labels += tokens if segment["loss"] else [IGNORED] * len(tokens)
         end = [] if self.end_id is None else [self.end_id]
         token_ids, labels = [*token_ids, *end], [*labels, *end]
-        return TokenRow(token_ids, token_ids if loss_on == "all" else labels)
+        return TokenRow(token_ids, token_ids if loss_on == "all" else labels, num_cut)
+
+    def num_at_start(self, token_ids: Sequence[int]) -> int:
+        """How many tokens begin a text that the tokenizer puts there anyway.
+
+        A chat template may write the beginning of a sequence itself; it stands there once.
+        """
+        start = self._start
+        return len(start) if start and list(token_ids[: len(start)]) == start else 0
 
     @property
     def end_token(self) -> str | None:
@@ -104,6 +126,11 @@ class TrainingTokenizer:
         special = self._tokenizer.encode("a").ids
         adds_one = len(special) > len(plain) and special[0] == begin_id
         return [begin_id] if adds_one and begin_id is not None else []
+
+
+def num_cuttable(length: int, *, is_learned: bool) -> int:
+    """Tokens that may be cut off a row's first segment; one of a question stays."""
+    return 0 if is_learned else length - 1
 
 
 def load_tokenizer(folder: Path | None) -> TrainingTokenizer | None:

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.base.errors import UserError
-from bakeoff.data.inspection.whole_rows import whole_rows
 from bakeoff.data.json_rows import counts_rows, parse_line
+from bakeoff.data.mistakes import EncodingError, NotJsonError
 from bakeoff.data.sources import RowsFile
-from bakeoff.data.split_files import data_suffix
+from bakeoff.data.split_files import data_suffix, whole_rows
 from bakeoff.data.text import decoded, numbered_byte_lines
 
 _LINE_SUFFIXES = (".json", ".jsonl")
@@ -19,12 +19,14 @@ class BadRow:
     """A row that cannot be read."""
 
     error: UserError
-    code: str
-    """Code of the finding: `json`, `encoding` or `file`."""
+    is_last: bool = False
+    """Nothing tells where the next row begins."""
 
 
-def read_tolerantly(file: RowsFile) -> Iterator[tuple[int, object]]:
+def read_tolerantly(file: RowsFile, *, every_column: bool = False) -> Iterator[tuple[int, object]]:
     """Numbered rows; a :class:`BadRow` stands for each that cannot be read.
+
+    A table's rows have the columns that a training needs, unless ``every_column`` is wanted.
 
     With one object a line the reading goes on behind a bad line. In anything else (an array, a
     table) nothing tells where the next row begins: it ends with the first bad row.
@@ -35,16 +37,10 @@ def read_tolerantly(file: RowsFile) -> Iterator[tuple[int, object]]:
         if _has_a_row_a_line(path):
             yield from _lines(path)
             return
-        for number, value in whole_rows(file):
+        for number, value in whole_rows(file) if every_column else file.read():
             yield number, value
     except UserError as error:
-        yield number + 1, BadRow(error, _code_of(str(error).replace(file.label, "")))
-
-
-def _code_of(message: str) -> str:
-    if "not valid JSON" in message:
-        return "json"
-    return "encoding" if "UTF-" in message else "file"
+        yield number + 1, BadRow(error, is_last=True)
 
 
 def has_byte_order_mark(file: RowsFile) -> bool:
@@ -64,13 +60,13 @@ def _lines(path: Path) -> Iterator[tuple[int, object]]:
     for number, line in numbered_byte_lines(path):
         try:
             text = decoded(line, number, path).rstrip()
-        except UserError as error:
-            yield number, BadRow(error, "encoding")
+        except EncodingError as error:
+            yield number, BadRow(error)
             continue
         if not text:
             continue
         try:
             value = parse_line(text, where=f"{path}, line {number}")
-        except UserError as error:
-            value = BadRow(error, "json")
+        except NotJsonError as error:
+            value = BadRow(error)
         yield number, value

@@ -1,0 +1,21 @@
+"""Why backends differ where they cannot be set alike, as far as it is known."""
+
+from collections.abc import Mapping
+
+_CAUSES = {
+    "logits are computed for": (
+        "the built-in trainer and ms-swift can leave out the output layer where nothing is "
+        "learned; LLaMA-Factory computes it for every token, padding included"
+    ),
+    "format of trained weights": (
+        "the built-in trainer and PEFT keep adapters in fp32 beside bf16 weights; under "
+        "`precision: bf16` LLaMA-Factory keeps what it trains in bf16 as well (`pure_bf16`)"
+    ),
+    "format of the optimiser's state": "AdamW's state has the format of the weights that it trains",
+}
+
+
+def cause_of(what: str, values: Mapping[str, str]) -> str | None:
+    """The cause in a sentence; None: not known."""
+    del values  # every cause so far is told by the setting alone
+    return _CAUSES.get(what)
