@@ -270,8 +270,10 @@ class TrainSpec(RecipePart):
 
 
 class LoraSpec(RecipePart):
-    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685); read when the method is `lora` or
-    `qlora` (the same over a model in 4 bits, Dettmers et al. 2023, arXiv:2305.14314).
+    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685).
+
+    Read when the method is `lora`, or `qlora`: the same over a model in 4 bits (Dettmers et al.
+    2023, arXiv:2305.14314).
     """
 
     rank: Positive = 16

@@ -10,7 +10,7 @@ from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_rows import Sequence, beginning_text, write_messages
 from bakeoff.worker.rows import read_rows
 
-LEFT_BEHIND = ()
+LEFT_BEHIND = ("__pycache__",)
 
 
 def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
@@ -19,7 +19,7 @@ def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) ->
     write_messages(path, raw, kept, begin="", end="", plain=beginning_text(tokenizer))
 
 
-def settings(job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
+def settings(job: FrameworkJob, _: Path) -> dict[str, Any]:
     """The kind of model, which ms-swift cannot tell for every architecture, and frozen layers."""
     config = json.loads((job.model_dir / "config.json").read_text(encoding="utf-8"))
     if "auto_map" in config and not job.trust_remote_code:
