@@ -4,8 +4,8 @@ from collections.abc import Mapping
 
 _CAUSES = {
     "logits are computed for": (
-        "the built-in trainer and ms-swift can leave out the output layer where nothing is "
-        "learned; LLaMA-Factory computes it for every token, padding included"
+        "the built-in trainer leaves the output layer out where nothing is learned; LLaMA-Factory "
+        "computes it for every token, and so does ms-swift here (`use_logits_to_keep: false`)"
     ),
     "format of trained weights": (
         "the built-in trainer and PEFT keep adapters in fp32 beside bf16 weights; under "

@@ -82,6 +82,7 @@ def _job(plan: EvalPlan, inputs: Inputs) -> dict[str, Any]:
         "max_new_tokens": plan.max_new_tokens,
         "batch_size": plan.batch_size,
         "precision": plan.precision,
+        "merged": plan.merged,
         "device": plan.device,
         "seed": plan.seed,
         "trust_remote_code": plan.trust_remote_code,

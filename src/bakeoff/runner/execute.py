@@ -1,6 +1,6 @@
 """Does one step: sources are brought to disk, runs become records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from bakeoff.backends import BACKENDS
 from bakeoff.base.files import read_json, write_json_atomic
 from bakeoff.base.locks import locked
 from bakeoff.base.process import now_utc
+from bakeoff.envs.child import isolated
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
 from bakeoff.runner.environments import bring_environment
@@ -118,10 +119,15 @@ class Executor:
             report=lambda news: self._observer.progress(step, 0, 0, news),
         )
 
-    def inputs_of(self, step: TrainPlan) -> Inputs:
-        """Where a training finds what earlier steps brought."""
+    def inputs_of(self, step: TrainPlan, *, own_python: bool = False) -> Inputs:
+        """Where a training finds what earlier steps brought.
+
+        Args:
+            step: The training.
+            own_python: Whether the interpreter is that of bakeoff's own jobs, whatever the backend.
+        """
         inputs = self._inputs(step.model_id, self._data[step.data_id].folder)
-        if step.environment_id is None:
+        if step.environment_id is None or own_python:
             return inputs
         return replace(inputs, python=self._pythons[step.environment_id])
 
@@ -170,7 +176,7 @@ class Executor:
         outcome = run_process(
             launch,
             run_dir,
-            environment=self._workspace.environment,
+            environment=self.environment_of(step),
             read_events=translator.read_events,
             on_event=lambda event: self._observer.event(step, event),
             silence_limit_seconds=self._workspace.silence_limit_seconds,
@@ -185,6 +191,12 @@ class Executor:
             surroundings=_surroundings(run_dir, result),
         )
         return outcome, result, provenance
+
+    def environment_of(self, step: TrainPlan | EvalPlan) -> Mapping[str, str]:
+        """What the process inherits; another interpreter must not find the packages of this one."""
+        inherited = self._workspace.environment
+        needs_own = isinstance(step, TrainPlan) and step.environment_id is not None
+        return isolated(inherited) if needs_own else inherited
 
     def _inputs(self, model_id: str, data_dir: Path, artefact_dir: Path | None = None) -> Inputs:
         return Inputs(

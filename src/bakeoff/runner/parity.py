@@ -71,7 +71,7 @@ class ParityRunner:
         outcome = run_process(
             launch,
             run_dir,
-            environment=self._workspace.environment,
+            environment=self._executor.environment_of(step),
             read_events=backend.read_events,
             on_event=lambda event: self._observer.event(step, event),
             silence_limit_seconds=self._workspace.silence_limit_seconds,
@@ -99,8 +99,7 @@ class ParityRunner:
 
     def _reference(self, step: TrainPlan) -> Reference:
         folder = self._fresh(f"reference-{short_id(_common(step))}")
-        inputs = replace(self._executor.inputs_of(step), python=self._workspace.python)
-        launch = reference_launch(step, inputs)
+        launch = reference_launch(step, self._executor.inputs_of(step, own_python=True))
         self._observer.note("computing the loss before the first step by a plain forward pass")
         run_worker(launch, folder, environment=self._workspace.environment)
         return Reference.model_validate(read_json(folder / "result.json"))

@@ -270,8 +270,10 @@ class TrainSpec(RecipePart):
 
 
 class LoraSpec(RecipePart):
-    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685); read when the method is `lora` or
-    `qlora` (the same over a model in 4 bits, Dettmers et al. 2023, arXiv:2305.14314).
+    """Low-rank adaptation (Hu et al. 2021, arXiv:2106.09685).
+
+    Read when the method is `lora`, or `qlora`: the same over a model in 4 bits (Dettmers et al.
+    2023, arXiv:2305.14314).
     """
 
     rank: Positive = 16
@@ -323,6 +325,10 @@ class EvalSpec(RecipePart):
     precision: Precision = "bf16"
     base: bool = True
     """Score the untouched model as well."""
+
+    merged: bool = False
+    """Fold an adapter into the weights before it is scored. Either way the record tells how far the
+    merged model's logits are from those of the two apart."""
 
     seed: int = 1234
     """Draws the few-shot examples."""

@@ -80,7 +80,7 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
     """
     settings = read_framework_job(job)
     _choose_gpu(settings.device)
-    module: FrameworkModule = importlib.import_module(_FRAMEWORKS[settings.framework])  # type: ignore[assignment]
+    module: FrameworkModule = importlib.import_module(_FRAMEWORKS[settings.framework])
     if not (run_dir / RESULT).exists():
         with contextlib.closing(Events(run_dir / "events.jsonl")) as events:
             _train(settings, module, run_dir, events)

@@ -22,7 +22,7 @@ class FrameworkCheckpoints:
     """A checkpoint of another job is not used."""
 
     def newest(self) -> tuple[Path, int] | None:
-        """The last whole checkpoint with the number of steps done in it; removes all that are not."""
+        """The last whole checkpoint and the steps done in it; those that are not go."""
         found = []
         for path in self.output_dir.glob("checkpoint-*"):
             step = self._step(path)

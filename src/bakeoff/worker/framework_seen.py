@@ -1,12 +1,26 @@
 """What a framework really feeds its model, compared with the rows that it was given."""
 
 import hashlib
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
 from bakeoff.worker.framework_rows import Sequence
 from bakeoff.worker.rows import IGNORED, Row
+
+_DIVISOR = "num_items_in_batch"
+"""What transformers' trainer calls the number of label tokens in all batches of a step."""
+
+
+@dataclass(frozen=True)
+class StepCounts:
+    """Of one optimiser step."""
+
+    num_tokens: int
+    num_label_tokens: int
+    divisor: int | None
+    """What the framework divides the summed loss by; None where it does not tell the model."""
 
 
 class Seen:
@@ -26,15 +40,20 @@ class Seen:
     def watch(self, model: torch.nn.Module) -> None:
         model.register_forward_pre_hook(self._note, with_kwargs=True)
 
-    def end_step(self, step: int) -> tuple[int, int]:
-        """Tokens and label tokens of the step that has just been done."""
+    def end_step(self, step: int) -> StepCounts:
+        """Of the step that has just been done."""
         rows = [row for batch in self._batches for row in _rows_of(batch)]
+        divisor = self._batches[-1].get(_DIVISOR) if self._batches else None
         self._batches.clear()
         for row in rows:
             self._sha.update(row.to_bytes())
         if self.difference is None:
             self.difference = _difference(rows, self._expected.of_step(step), step)
-        return sum(len(row.token_ids) for row in rows), sum(row.num_targets for row in rows)
+        return StepCounts(
+            sum(len(row.token_ids) for row in rows),
+            sum(row.num_targets for row in rows),
+            None if divisor is None else int(divisor),
+        )
 
     def digest(self) -> str | None:
         """Of ids and labels in this attempt's order; None where they are those prepared."""
@@ -42,7 +61,7 @@ class Seen:
 
     def _note(self, model: torch.nn.Module, _: Any, inputs: dict[str, Any]) -> None:
         if model.training:
-            names = ("input_ids", "labels", "attention_mask")
+            names = ("input_ids", "labels", "attention_mask", _DIVISOR)
             self._batches.append({name: inputs[name] for name in names if name in inputs})
 
 

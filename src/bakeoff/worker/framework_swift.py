@@ -10,7 +10,7 @@ from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_rows import Sequence, beginning_text, write_messages
 from bakeoff.worker.rows import read_rows
 
-LEFT_BEHIND = ()
+LEFT_BEHIND = ("__pycache__",)
 
 
 def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
@@ -19,7 +19,7 @@ def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) ->
     write_messages(path, raw, kept, begin="", end="", plain=beginning_text(tokenizer))
 
 
-def settings(job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
+def settings(job: FrameworkJob, _: Path) -> dict[str, Any]:
     """The kind of model, which ms-swift cannot tell for every architecture, and frozen layers."""
     config = json.loads((job.model_dir / "config.json").read_text(encoding="utf-8"))
     if "auto_map" in config and not job.trust_remote_code:
@@ -61,8 +61,14 @@ def save(model: Any, folder: Path) -> Path:
 
 
 def _model_type(config: dict[str, Any]) -> str | None:
-    """One of ms-swift's kinds for the architecture; they differ in templates, which we set."""
-    from swift.model.model_meta import get_matched_model_types
+    """One of ms-swift's kinds for the architecture; they differ in templates, which we set.
+
+    Where an export is made without ms-swift, transformers' own word, which is most often one.
+    """
+    try:
+        from swift.model.model_meta import get_matched_model_types
+    except ImportError:
+        return str(config["model_type"])
 
     kinds = sorted(get_matched_model_types(config.get("architectures")))
     return config["model_type"] if config["model_type"] in kinds else next(iter(kinds), None)

@@ -1,4 +1,4 @@
-"""The validation loss of the model that a framework trains, computed as the built-in trainer does."""
+"""The validation loss of what a framework trains, computed as the built-in trainer does."""
 
 from typing import Any
 

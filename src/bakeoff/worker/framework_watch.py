@@ -12,7 +12,7 @@ from transformers import TrainerCallback
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
-from bakeoff.worker.framework_seen import Seen
+from bakeoff.worker.framework_seen import Seen, StepCounts
 from bakeoff.worker.probe import Probe
 from bakeoff.worker.settings import TrainSettings
 
@@ -35,6 +35,7 @@ class Watch(TrainerCallback):
     probe: Probe | None = None
 
     _done: int = 0
+    _is_corrected: bool = False
     _rate: float | None = None
     _since: float = field(default_factory=time.perf_counter)
 
@@ -89,7 +90,8 @@ class Watch(TrainerCallback):
 
     def _write_step(self, loss: float, grad_norm: Any, seconds: float) -> None:
         norm = None if grad_norm is None else float(grad_norm)
-        num_tokens, num_label_tokens = self.seen.end_step(self._done)
+        counts = self.seen.end_step(self._done)
+        loss *= self._correction(counts)
         if not math.isfinite(loss) or (norm is not None and not math.isfinite(norm)):
             raise JobError(
                 f"The training diverged: at step {self._done} the loss was {loss} and the gradient "
@@ -102,9 +104,25 @@ class Watch(TrainerCallback):
             learning_rate=self._rate,
             grad_norm=norm,
             seconds=seconds,
-            num_tokens=num_tokens,
-            num_label_tokens=num_label_tokens,
+            num_tokens=counts.num_tokens,
+            num_label_tokens=counts.num_label_tokens,
         )
+
+    def _correction(self, counts: StepCounts) -> float:
+        """Makes the framework's loss a mean over the label tokens that are predicted.
+
+        transformers before 5.19 counts the first token of a row as well where it has a label.
+        """
+        if counts.divisor in (None, counts.num_label_tokens) or counts.num_label_tokens == 0:
+            return 1.0
+        if not self._is_corrected:
+            self._is_corrected = True
+            self.events.warning(
+                f"The framework divides the loss of a step by {counts.divisor} tokens, of which "
+                f"{counts.num_label_tokens} are predicted. The losses shown are per predicted "
+                "token; its gradients and their norms are smaller by the same factor."
+            )
+        return float(counts.divisor or 1) / counts.num_label_tokens
 
     def _train_on(self) -> None:
         if self._done < self.num_steps:

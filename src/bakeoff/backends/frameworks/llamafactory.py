@@ -39,6 +39,17 @@ DATASET_INFO = {
 }
 
 
+def _sections(plan: TrainPlan, _: Inputs) -> dict[str, Section]:
+    return {
+        "Model": _model(plan),
+        "Method": _method(plan),
+        "Data": _data(plan),
+        "Training": _training(plan),
+        "Device and precision": _device(plan),
+        "Checkpoints and logs": _output(plan),
+    }
+
+
 class LlamaFactoryBackend(Framework):
     """Translates a training into `llama_train.yaml` and `dataset_info.json`."""
 
@@ -93,8 +104,8 @@ class LlamaFactoryBackend(Framework):
     }
     plumbing = frozenset(
         {
-            "stage", "do_train", "dataset", "dataset_dir", "eval_dataset", "val_size", "max_samples",
-            "streaming", "tokenized_path", "output_dir", "overwrite_output_dir",
+            "stage", "do_train", "dataset", "dataset_dir", "eval_dataset", "val_size",
+            "max_samples", "streaming", "tokenized_path", "output_dir", "overwrite_output_dir",
             "resume_from_checkpoint", "adapter_name_or_path", "disable_shuffling", "logging_steps",
             "logging_strategy", "save_strategy", "save_total_limit", "save_only_model",
             "disable_tqdm", "predict_with_generate", "do_eval", "do_predict", "eval_strategy",
@@ -102,18 +113,10 @@ class LlamaFactoryBackend(Framework):
         }
     )  # fmt: skip
 
-    def files(self) -> dict[PurePosixPath, str]:
-        return {PurePosixPath("dataset_info.json"): json.dumps(DATASET_INFO, indent=2) + "\n"}
-
-    def sections(self, plan: TrainPlan, inputs: Inputs) -> dict[str, Section]:
-        return {
-            "Model": _model(plan),
-            "Method": _method(plan),
-            "Data": _data(plan),
-            "Training": _training(plan),
-            "Device and precision": _device(plan),
-            "Checkpoints and logs": _output(plan),
-        }
+    files: ClassVar[Mapping[PurePosixPath, str]] = {
+        PurePosixPath("dataset_info.json"): json.dumps(DATASET_INFO, indent=2) + "\n"
+    }
+    sections = staticmethod(_sections)
 
 
 def _model(plan: TrainPlan) -> Section:

@@ -17,7 +17,7 @@ from bakeoff.schema.recipe import LoraSpec
 
 TEMPLATE = "bakeoff_plain"
 PLUGIN_FILE = "bakeoff_template.py"
-PLUGIN = f'''"""A template that adds nothing to a text but the tokenizer's own first and last token."""
+PLUGIN = f'''"""A template that adds nothing but the tokenizer's own first and last token."""
 
 from swift.template import TemplateMeta, register_template
 
@@ -34,6 +34,17 @@ register_template(
 '''
 
 _DTYPES = {"bf16": "bfloat16", "bf16-mixed": "float32", "fp32": "float32"}
+
+
+def _sections(plan: TrainPlan, inputs: Inputs) -> dict[str, Section]:
+    return {
+        "Model": _model(plan, inputs),
+        "Method": _method(plan),
+        "Data": _data(plan),
+        "Training": _training(plan),
+        "Device and precision": _device(plan),
+        "Checkpoints and logs": _output(plan),
+    }
 
 
 class SwiftBackend(Framework):
@@ -102,18 +113,8 @@ class SwiftBackend(Framework):
         }
     )  # fmt: skip
 
-    def files(self) -> dict[PurePosixPath, str]:
-        return {PurePosixPath(PLUGIN_FILE): PLUGIN}
-
-    def sections(self, plan: TrainPlan, inputs: Inputs) -> dict[str, Section]:
-        return {
-            "Model": _model(plan, inputs),
-            "Method": _method(plan),
-            "Data": _data(plan),
-            "Training": _training(plan),
-            "Device and precision": _device(plan),
-            "Checkpoints and logs": _output(plan),
-        }
+    files: ClassVar[Mapping[PurePosixPath, str]] = {PurePosixPath(PLUGIN_FILE): PLUGIN}
+    sections = staticmethod(_sections)
 
 
 def _model(plan: TrainPlan, inputs: Inputs) -> Section:

@@ -1,6 +1,5 @@
 """What the translation of a training has in common for frameworks on top of transformers."""
 
-from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -14,7 +13,7 @@ from bakeoff.schema.results import TrainResult
 from bakeoff.worker_launch import OFFLINE, worker_launch
 
 OUTPUT_DIR = "trainer"
-"""Where the framework keeps checkpoints and logs, in the run directory; gone when it has finished."""
+"""Where the framework keeps checkpoints and logs, in the run directory; gone in the end."""
 
 ROWS_FILE = "train.jsonl"
 """The rows in the framework's form, in the order of training; the worker writes it."""
@@ -33,7 +32,11 @@ def saves(plan: TrainPlan) -> bool:
     return plan.train.save_every > 0 and not starts_elsewhere
 
 
-class Framework(ABC):
+_AT_THE_END = 1_000_000
+"""Steps between checkpoints; there is one after the last step in any case."""
+
+
+class Framework:
     """One framework: its configuration file is rendered here, the worker completes and runs it.
 
     Only the rows tell how many steps there are, so that file says `num_train_epochs` and a share of
@@ -55,24 +58,33 @@ class Framework(ABC):
     """Of the framework's keys, those that the recipe has a key for, and that key."""
 
     plumbing: ClassVar[frozenset[str]]
-    """Further keys that must stay as they are, or the run would not be found, watched or compared."""
+    """Further keys that must stay, or the run would not be found, watched or compared."""
 
-    @abstractmethod
-    def sections(self, plan: TrainPlan, inputs: Inputs) -> dict[str, Section]:
-        """All of the framework's settings, by what they are about; None leaves a key out."""
+    files: ClassVar[Mapping[PurePosixPath, str]]
+    """What the configuration file refers to."""
 
-    def files(self) -> dict[PurePosixPath, str]:
-        """What the configuration file refers to."""
-        return {}
-
-    def problems(self, plan: TrainPlan) -> Iterator[Problem]:
-        """What only this framework cannot do."""
-        yield from ()
+    sections: "ClassVar[staticmethod[[TrainPlan, Inputs], dict[str, Section]]]"
+    """All of the framework's settings, by what they are about; None leaves a key out."""
 
     def check(self, plan: TrainPlan) -> Sequence[Problem]:
-        return [*self._common_problems(plan), *self._extra_problems(plan), *self.problems(plan)]
+        return [*self._common_problems(plan), *self._extra_problems(plan)]
 
     def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        return self._launch(plan, inputs, run_dir, only_prepare=False)
+
+    def export(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        """As ``render``, but everything is written and the framework is not started.
+
+        It runs in any interpreter that holds `transformers`. The weights are saved at the end, even
+        if the recipe wants no checkpoints: nobody else would save them.
+        """
+        train = plan.train.model_copy(update={"save_every": plan.train.save_every or _AT_THE_END})
+        kept = plan.model_copy(update={"train": train})
+        return self._launch(kept, inputs, run_dir, only_prepare=True)
+
+    def _launch(
+        self, plan: TrainPlan, inputs: Inputs, run_dir: Path, *, only_prepare: bool
+    ) -> Launch:
         job = {
             "framework": self.name,
             "config_file": self.config_file,
@@ -87,6 +99,7 @@ class Framework(ABC):
             "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
             "extra": plan.extra,
             "probe": inputs.probe,
+            "only_prepare": only_prepare,
         }
         cache = run_dir / OUTPUT_DIR / "cache"
         env = {
@@ -95,7 +108,7 @@ class Framework(ABC):
             "MODELSCOPE_CACHE": str(cache / "modelscope"),
             **OFFLINE,
         }
-        files = {PurePosixPath(self.config_file): self.config_text(plan, inputs), **self.files()}
+        files = {PurePosixPath(self.config_file): self.config_text(plan, inputs), **self.files}
         return worker_launch("framework", job, python=inputs.python, env=env, files=files)
 
     def config_text(self, plan: TrainPlan, inputs: Inputs) -> str:
@@ -141,7 +154,7 @@ class Framework(ABC):
         if plan.train.overlong not in ("drop", "error"):
             yield Problem(
                 key="train.overlong",
-                message=f"{self.title} is given whole rows as text; it cannot begin one in the middle",
+                message=f"{self.title} is given rows as whole text; it cannot begin in the middle",
                 hint="set `train.overlong: drop`, or raise `train.max_length`",
             )
 
