@@ -37,7 +37,7 @@ def test_a_column_a_trainer_with_its_costs_scores_and_versions(study):
     assert lines["Version"] == ["bakeoff 0.1.0", "0.9.5", "4.6.0"]
     assert lines["transformers"] == ["5.23.0", "5.6.0", "5.10.0"]
     assert "peft" not in lines
-    assert len(lines["to the built-in trainer, points"]) == 3
+    assert len(lines["Accuracy, difference in points"]) == 3
     settings = [[cell.text for cell in row] for row in part.settings.rows]
     assert settings == [["attention", "builtin", "llamafactory", "swift"]]
 
@@ -45,7 +45,7 @@ def test_a_column_a_trainer_with_its_costs_scores_and_versions(study):
 def test_a_ratio_of_single_runs_says_that_its_spread_is_not_known(study):
     (side,) = _sides(study)
     work, costs, accuracy = summary(side)
-    assert work == "All 3 trained on the same token ids and labels, in the same order."
+    assert work == "All three trained on the same token ids and labels, in the same order."
     assert costs == (
         "In multiples of the built-in trainer's, training time: LLaMA-Factory 1.50, ms-swift 1.25; "
         "peak memory: LLaMA-Factory 1.50, ms-swift 1.25 (one run each, so how far a repetition "
@@ -61,7 +61,10 @@ def test_with_several_seeds_ratios_have_a_range_and_figures_a_deviation(tmp_path
     lines = _lines(frameworks_parts(sides)[0])
     assert " ± " in lines["Training"][2]
     assert ", SD " in lines["Accuracy"][0]
-    assert "on average over 3 seeds" in frameworks_parts(sides)[0].sentences[-1]
+    assert (
+        "right on average over 3 seeds, the model from the built-in trainer"
+        in frameworks_parts(sides)[0].sentences[-1]
+    )
 
 
 def test_other_batches_are_said_before_anything_else():
@@ -105,7 +108,7 @@ def test_both_twins_of_the_report_and_the_terminal_show_the_section(study, tmp_p
     markdown = paths.markdown.read_text(encoding="utf-8")
     for text in (html, markdown):
         assert "Frameworks side by side" in text
-        assert "All 3 trained on the same token ids and labels, in the same order." in text
+        assert "All three trained on the same token ids and labels, in the same order." in text
         assert "LoRA, LLaMA-Factory" in text
     assert 'href="#frameworks"' in html
     console = Console(file=io.StringIO(), width=100)

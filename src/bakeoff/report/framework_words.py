@@ -66,7 +66,8 @@ def same_work(side: SideBySide) -> str:
             f"It is not known whether {_listed(unknown)} trained on the token ids and labels of "
             f"{in_text(side.reference)}."
         )
-    who = "Both" if len(found) == 1 else f"All {len(found) + 1}"
+    number = len(found) + 1
+    who = {2: "Both", 3: "All three"}.get(number, f"All {number}")
     return f"{who} trained on the same token ids and labels, in the same order."
 
 
@@ -183,18 +184,18 @@ def score_verdicts(side: SideBySide, num_tests: int) -> list[str]:
 
 
 def _verdict(side: SideBySide, score: Score, num_tests: int) -> str:
-    names = (_title(side, score), in_text(side.reference))
+    names = (f"the model from {_title(side, score)}", f"the model from {in_text(side.reference)}")
     if score.paired is not None:
         return verdict(score.paired, names=names, p_adjusted=score.p_adjusted, num_tests=num_tests)
     if score.difference is None or score.interval is None or score.reference_accuracy is None:
         return ""
     decided = not score.interval.low <= 0 <= score.interval.high
+    own = numbers.percent(score.reference_accuracy + score.difference)
     return (
-        f"{names[0]} answers {numbers.percent(score.reference_accuracy + score.difference)} right "
-        f"on average over {len(score.accuracies)} seeds, {names[1]} "
-        f"{numbers.percent(score.reference_accuracy)}: {numbers.points(score.difference)} points "
-        f"(95 % interval {_interval(score)} with seeds and questions both drawn again)"
-        f"{'' if decided else ', which may be chance'}."
+        f"The model from {_title(side, score)} answers {own} right on average over "
+        f"{len(score.accuracies)} seeds, {names[1]} {numbers.percent(score.reference_accuracy)}: "
+        f"{numbers.points(score.difference)} points (95 % interval {_interval(score)} with seeds "
+        f"and questions both drawn again){'' if decided else ', which may be chance'}."
     )
 
 

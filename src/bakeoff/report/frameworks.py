@@ -18,14 +18,15 @@ from bakeoff.compare.frameworks import (
 from bakeoff.compare.names import BUILTIN
 from bakeoff.report.framework_words import (
     basis,
+    costs,
     counters,
     headings,
     in_text,
     peak_bytes,
     ratio_text,
+    same_work,
     score_label,
     score_verdicts,
-    summary,
     train_seconds,
 )
 from bakeoff.report.results import interval_text, tone_of
@@ -58,7 +59,7 @@ def frameworks_parts(sides: Sequence[SideBySide]) -> list[FrameworksPart]:
     return [
         FrameworksPart(
             heading=heading if len(sides) > 1 else "",
-            sentences=[*summary(side), *score_verdicts(side, tests)],
+            sentences=[*filter(None, (same_work(side), costs(side))), *score_verdicts(side, tests)],
             table=_table(side, tests),
             settings=_settings_table(side),
         )
@@ -70,10 +71,10 @@ def _table(side: SideBySide, tests: int) -> Table:
     columns = [Column("", "left"), *(Column(trainer.title) for trainer in side.trainers)]
     lines = [
         *_outcome(side),
+        _work(side),
         *_costs(side),
         *_losses(side),
         *_scores(side),
-        _work(side),
         *_versions(side),
     ]
     shown = [
@@ -192,7 +193,7 @@ def _scores(side: SideBySide) -> Iterator[Line]:
         scores = [found.get(trainer.backend) for trainer in side.trainers]
         yield label, [Cell(_accuracy_text(score)) for score in scores]
         if any(score is not None and score.difference is not None for score in scores):
-            yield f"to {in_text(side.reference)}, points", [_difference_cell(s) for s in scores]
+            yield f"{label}, difference in points", [_difference_cell(s) for s in scores]
             yield "95 % interval", [Cell(interval_text(s.interval if s else None)) for s in scores]
             yield "p (Holm)", [Cell(numbers.p_value(s.p_adjusted if s else None)) for s in scores]
 
