@@ -222,6 +222,28 @@ def test_a_training_row_that_asks_a_test_question_is_never_an_example(ask, tmp_p
         ask(data_dir=tmp_path, num_fewshot=3)
 
 
+def test_validation_rows_are_a_split_of_their_own_which_is_not_scored(ask, rows_dir, tmp_path):
+    from bakeoff.evals.task_file import render_task_file
+    from bakeoff.schema.recipe import PromptSpec
+    from bakeoff.worker.lm_task import load_task
+
+    for split, start in (("train", 0), ("validation", 20), ("test", 30)):
+        rows = canonical(tiny.rows(3, start=start))
+        (tmp_path / f"{split}.jsonl").write_text(rows, encoding="utf-8")
+    text = render_task_file(
+        data_dir=tmp_path,
+        prompt=PromptSpec(),
+        num_fewshot=0,
+        max_new_tokens=8,
+        has_validation=True,
+    )
+    (tmp_path / "bakeoff_data.yaml").write_text(text, encoding="utf-8")
+    task, _ = load_task("bakeoff_data", tmp_path)
+    held_out = [doc["prompt"] for doc in task.validation_docs()]
+    assert held_out == [row["question"] for row in tiny.rows(3, start=20)]
+    assert not set(held_out) & {doc["prompt"] for doc in task.eval_docs}
+
+
 def test_a_task_that_draws_examples_from_the_scored_split_is_refused(rows_dir, tmp_path):
     from bakeoff.evals.task_file import render_task_file
     from bakeoff.schema.recipe import PromptSpec

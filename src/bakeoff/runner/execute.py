@@ -126,7 +126,7 @@ class Executor:
             step: The training.
             own_python: Whether the interpreter is that of bakeoff's own jobs, whatever the backend.
         """
-        inputs = self._inputs(step.model_id, self._data[step.data_id].folder)
+        inputs = self._inputs(step.model_id, self._data[step.data_id])
         if step.environment_id is None or own_python:
             return inputs
         return replace(inputs, python=self._pythons[step.environment_id])
@@ -148,9 +148,8 @@ class Executor:
         """Score the model that ``training`` made, or the untouched one."""
         prepared = self._data[step.data_id] if step.data_id is not None else None
         engine = ENGINES.get(step.engine)()
-        folder = prepared.folder if prepared is not None else self._workspace.cache_dir
         artefact = self._artefact_of(training) if training is not None else None
-        inputs = self._inputs(step.model_id, folder, artefact)
+        inputs = self._inputs(step.model_id, prepared, artefact)
         outcome, result, provenance = self._do(step, engine, inputs, prepared)
         return eval_record(
             step,
@@ -198,11 +197,16 @@ class Executor:
         needs_own = isinstance(step, TrainPlan) and step.environment_id is not None
         return isolated(inherited) if needs_own else inherited
 
-    def _inputs(self, model_id: str, data_dir: Path, artefact_dir: Path | None = None) -> Inputs:
+    def _inputs(
+        self, model_id: str, data: _PreparedData | None, artefact_dir: Path | None = None
+    ) -> Inputs:
+        # A task of the harness brings its own data; nothing is read from the folder then.
+        folder = data.folder if data is not None else self._workspace.cache_dir
         return Inputs(
             python=self._workspace.python,
             model_dir=self._models[model_id][0].resolve(),
-            data_dir=data_dir.resolve(),
+            data_dir=folder.resolve(),
+            has_validation=data is not None and bool(data.manifest.num_rows.get("validation")),
             artefact_dir=artefact_dir.resolve() if artefact_dir is not None else None,
         )
 
