@@ -6,6 +6,7 @@ the difference.
 
 import difflib
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -15,6 +16,7 @@ from tests.backends.environments import needs_environment
 from tests.backends.plans import make_plan
 
 from bakeoff.backends import BACKENDS
+from bakeoff.backends.frameworks.config_text import scalar
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.plan import TrainPlan
 from bakeoff.schema.recipe import FreezeSpec, LoraSpec, TrainSpec
@@ -91,7 +93,9 @@ def describe(name: str) -> str:
     default = config_of(name, plan_with())
     parts = [default]
     for title, values in changes().items():
-        lines = difflib.ndiff(default.splitlines(), config_of(name, plan_with(**values)).splitlines())
+        lines = difflib.ndiff(
+            default.splitlines(), config_of(name, plan_with(**values)).splitlines()
+        )
         changed = [line for line in lines if line[:2] in ("- ", "+ ")]
         parts.append("\n".join([f"## {title}", *(changed or ["(nothing)"]), ""]))
     return "\n".join(parts)
@@ -174,3 +178,10 @@ def test_what_the_built_in_trainer_cannot_do_is_refused_with_a_way_out(values, k
 def test_every_key_that_is_refused_in_extra_is_set_or_could_undo_what_is_set(name):
     backend = BACKENDS.get(name)()
     assert not set(backend.recipe_keys) & backend.plumbing
+
+
+def test_a_learning_rate_of_any_size_is_a_number_for_every_yaml_reader():
+    for value in (1e-5, 1.5e-12, 3e20, 0.1, 1.0):
+        text = scalar(value)
+        assert "." in text
+        assert math.isclose(float(text), value)
