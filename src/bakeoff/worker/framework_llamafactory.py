@@ -1,7 +1,6 @@
 """LLaMA-Factory 0.9.5, from inside its environment."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -30,12 +29,13 @@ def settings(job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
 
 def run(config: Path, watch: Any) -> dict[str, Any]:
     """Do what ``llamafactory-cli train`` does on one device."""
+    import torch
     from llamafactory.hparams import parser
     from llamafactory.train import tuner
     from omegaconf import OmegaConf
 
     values = OmegaConf.to_container(OmegaConf.load(config))
-    if os.environ["CUDA_VISIBLE_DEVICES"] == "":
+    if not torch.cuda.is_available():
         # A CPU computes in bf16 as well; LLaMA-Factory asks only whether a GPU does.
         parser.is_torch_bf16_gpu_available = lambda: True
     resolved: list[Any] = []
