@@ -1,40 +1,25 @@
 """What holds for every backend; a new one is tested by its line in the registry."""
 
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from tests.backends.environments import backend_names
+from tests.backends.launching import launch
+from tests.backends.plans import make_plan
 from tests.worker.training import write_data
 
 from bakeoff.backends import BACKENDS
 from bakeoff.base.errors import UserError
 from bakeoff.interfaces import Backend, Inputs
 from bakeoff.schema.events import EndEvent, StepEvent
-from bakeoff.schema.plan import TrainPlan, World
+from bakeoff.schema.plan import World
 from bakeoff.schema.recipe import LoraSpec, TrainSpec
 
 
 @pytest.fixture(params=BACKENDS.names())
 def backend(request) -> Backend:
     return BACKENDS.get(request.param)()
-
-
-def make_plan(**changes) -> TrainPlan:
-    values = {
-        "id": "0123456789ab",
-        "model_id": "model",
-        "data_id": "data",
-        "backend": "builtin",
-        "method": "lora",
-        "strategy": "single",
-        "device": "cpu",
-        "seed": 0,
-        "train": TrainSpec(precision="fp32", batch_size=4, max_steps=2),
-        "lora": LoraSpec(rank=4),
-        "axes": {},
-    }
-    return TrainPlan(**{**values, **changes})
 
 
 @pytest.fixture
@@ -99,27 +84,14 @@ def test_an_unknown_backend_is_answered_with_the_nearest_name():
     assert caught.value.hint == "did you mean `builtin`?"
 
 
+@pytest.mark.parametrize("name", backend_names())
 @pytest.mark.parametrize("method", ["lora", "full"])
-def test_a_real_training_ends_with_events_and_a_result(method, backend, tiny_model, tmp_path):
+def test_a_real_training_ends_with_events_and_a_result(method, name, tiny_model, tmp_path):
+    backend = BACKENDS.get(name)()
     data = write_data(tmp_path / "数据 data")
     run_dir = tmp_path / "运行 run"
-    run_dir.mkdir()
     plan = make_plan(method=method, lora=LoraSpec(rank=4) if method == "lora" else None)
-    places = Inputs(python=Path(sys.executable), model_dir=tiny_model, data_dir=data)
-    launch = backend.render(plan, places, run_dir)
-    for name, text in launch.files.items():
-        (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
-        (run_dir / name).write_text(text, encoding="utf-8", newline="\n")
-    done = subprocess.run(
-        launch.argv,
-        cwd=run_dir,
-        env={**launch.env, "OMP_NUM_THREADS": "1"},
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        text=True,
-        encoding="utf-8",
-        check=False,
-    )
+    done = launch(name, plan, run_dir, model=tiny_model, data=data)
     assert done.returncode == 0, done.stderr
     events = list(backend.read_events(run_dir))
     assert [event.step for event in events if isinstance(event, StepEvent)] == [1, 2]
