@@ -85,12 +85,13 @@ def test_a_trainer_that_ran_out_of_memory_keeps_its_column():
     assert part.sentences == []
 
 
-def test_times_of_a_busy_machine_are_called_rough():
+@pytest.mark.parametrize("end", ["start", "end"])
+def test_times_of_a_busy_machine_are_called_rough(end):
     busy = make_training("swift")
-    measurement = busy.measurement.model_copy(update={"noise": {"load_average_1m_at_start": 4.2}})
+    measurement = busy.measurement.model_copy(update={"noise": {f"load_average_1m_at_{end}": 4.2}})
     busy = busy.model_copy(update={"measurement": measurement})
     (side,) = side_by_side([make_training("builtin"), busy], {})
-    assert "(a load of 4.2 when a training began)" in summary(side)[1]
+    assert "(a load of 4.2), so these times are rough" in summary(side)[1]
 
 
 def test_memory_read_in_two_places_is_not_divided():
