@@ -31,8 +31,8 @@ def test_a_column_a_trainer_with_its_costs_scores_and_versions(study):
     headers = [column.header for column in part.table.columns]
     assert headers == ["", "built-in trainer", "LLaMA-Factory", "ms-swift"]
     lines = _lines(part)
-    assert lines["Training"] == ["1 min 38 s", "2 min 27 s (× 1.50)", "2 min 03 s (× 1.25)"]  # noqa: RUF001
-    assert lines["Peak memory (host, PSS)"][1] == "2.10 GiB (× 1.50)"  # noqa: RUF001
+    assert lines["Training"] == ["1 min 38 s", "2 min 27 s, × 1.50", "2 min 03 s, × 1.25"]  # noqa: RUF001
+    assert lines["Peak memory (host, PSS)"][1] == "2.10 GiB, × 1.50"  # noqa: RUF001
     assert lines["Token ids and labels"] == ["reference", "the same", "the same"]
     assert lines["Version"] == ["bakeoff 0.1.0", "0.9.5", "4.6.0"]
     assert lines["transformers"] == ["5.23.0", "5.6.0", "5.10.0"]
@@ -59,7 +59,7 @@ def test_with_several_seeds_ratios_have_a_range_and_figures_a_deviation(tmp_path
     assert "ms-swift 1.38 (1.25 to 1.50)" in summary(side)[1]
     assert "median of 3 pairs of runs with the same seed" in summary(side)[1]
     lines = _lines(frameworks_parts(sides)[0])
-    assert " ± " in lines["Training"][2]
+    assert lines["Training"][2] == "2 min 15 s ± 12 s, × 1.38 (1.25 to 1.50)"  # noqa: RUF001
     assert ", SD " in lines["Accuracy"][0]
     assert (
         "right on average over 3 seeds, the model from the built-in trainer"
