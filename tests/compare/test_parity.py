@@ -145,6 +145,14 @@ def test_loss_curves_are_held_against_the_spread_of_the_seeds():
     assert "step 2: 0.9100 and 0.9600" in difference.values["builtin and swift"]
 
 
+def test_curves_that_no_seed_moves_may_still_be_rounded_apart():
+    ours = [run(seed=n, losses=(1.0, 0.9)) for n in range(3)]
+    rounded = [run("swift", seed=n, losses=(1.0, 0.9000003)) for n in range(3)]
+    far = [run("swift", seed=n, losses=(1.0, 0.91)) for n in range(3)]
+    assert compare(*ours, *rounded).differences == ()
+    assert [d.what for d in compare(*ours, *far).differences] == ["loss curves over the seeds"]
+
+
 def test_a_backend_that_failed_is_told_and_the_others_are_compared():
     failed = ProbedRun(backend="swift", seed=0, error="it died")
     parity = compare(run(), failed, run("llamafactory"))

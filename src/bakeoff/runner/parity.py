@@ -67,8 +67,11 @@ class ParityRunner:
             for index, step in enumerate(steps, start=1):
                 self._observer.step_started(step, Position(index, len(steps)))
                 if isinstance(step, TrainPlan):
-                    cell = short_id(_common(step))
-                    runs.setdefault(cell, []).append((step, self._probe(step)))
+                    run = self._probe(step)
+                    runs.setdefault(short_id(_common(step)), []).append((step, run))
+                    if run.error is not None:
+                        self._observer.step_skipped(step, run.error.partition("\n")[0])
+                        continue
                 else:
                     self._bring(step)
                 self._observer.step_finished(step, None, reused=False)
