@@ -1,14 +1,13 @@
 """LLaMA-Factory 0.9.5, from inside its environment."""
 
 import json
-import os
 import shutil
 from pathlib import Path
 from typing import Any
 
 from bakeoff.worker.framework_config import plain_values
 from bakeoff.worker.framework_job import FrameworkJob
-from bakeoff.worker.framework_rows import Sequence, beginning_text, write_messages
+from bakeoff.worker.framework_rows import FixedTexts, Sequence, beginning_text, write_messages
 from bakeoff.worker.rows import read_rows
 
 LEFT_BEHIND = ("model",)
@@ -17,9 +16,10 @@ _WEIGHT_TYPES = {"bf16": "bfloat16", "bf16-mixed": "float32", "fp32": "float32"}
 
 def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
     """The template `empty` adds no token, so the text itself holds the first and the last."""
-    begin = beginning_text(tokenizer)
+    begin, end = beginning_text(tokenizer), str(tokenizer.eos_token)
+    filler = [{"role": "user", "content": end}, {"role": "assistant", "content": ""}]
     raw = read_rows(job.data_dir / "train.jsonl")
-    write_messages(path, raw, kept, begin=begin, end=str(tokenizer.eos_token), plain=begin)
+    write_messages(path, raw, kept, FixedTexts(begin, end, known=begin, filler=filler))
 
 
 def settings(job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
@@ -30,12 +30,13 @@ def settings(job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
 
 def run(config: Path, watch: Any) -> dict[str, Any]:
     """Do what ``llamafactory-cli train`` does on one device."""
+    import torch
     from llamafactory.hparams import parser
     from llamafactory.train import tuner
     from omegaconf import OmegaConf
 
     values = OmegaConf.to_container(OmegaConf.load(config))
-    if os.environ["CUDA_VISIBLE_DEVICES"] == "":
+    if not torch.cuda.is_available():
         # A CPU computes in bf16 as well; LLaMA-Factory asks only whether a GPU does.
         parser.is_torch_bf16_gpu_available = lambda: True
     resolved: list[Any] = []
