@@ -1,6 +1,7 @@
 """`bakeoff parity`: short trainings, watched from inside."""
 
 import json
+import sys
 
 import pytest
 from tests.backends.environments import interpreter
@@ -34,6 +35,19 @@ def test_the_built_in_trainer_meets_a_plain_forward_pass(tmp_path, tiny_model, t
     shown = bakeoff(tmp_path, "parity", recipe, "--steps", "1", "--set", "method=lora").stdout
     assert "loss before the first step" in shown
     assert "equal token ids and labels" in shown
+
+
+def test_a_trainer_whose_environment_is_of_no_use_is_told_and_the_others_are_compared(
+    tmp_path, tiny_model, tiny_data
+):
+    recipe = tmp_path / "recipe.yaml"
+    values = {"model": json.dumps(str(tiny_model)), "data": json.dumps(str(tiny_data))}
+    text = RECIPE.format(**values) + f"env: {{swift: {json.dumps(sys.executable)}}}\n"
+    recipe.write_text(text, encoding="utf-8")
+    done = bakeoff(tmp_path, "parity", recipe, "--backends", "builtin,swift", "--steps", "1",
+                   "--set", "method=lora", expect=1)  # fmt: skip
+    assert "failed: swift: " in done.stdout
+    assert "does not hold ms-swift" in done.stdout.replace("\n", " ")
 
 
 ALL = (
