@@ -9,7 +9,7 @@ from torch import nn
 from bakeoff.worker.batches import Order, digest_order
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
-from bakeoff.worker.framework_rows import is_even, sequence, write_messages
+from bakeoff.worker.framework_rows import FixedTexts, sequence, write_messages
 from bakeoff.worker.framework_seen import Seen
 from bakeoff.worker.rows import IGNORED, Row, Rows
 
@@ -38,7 +38,8 @@ def rows_of(number: int) -> Rows:
 def test_segments_become_turns_that_are_read_and_learned_in_turn(segments, expected, tmp_path):
     raw = {"id": "row-0", "segments": [{"text": text, "loss": loss} for text, loss in segments]}
     kept = sequence(rows_of(1), Order(1, 1, seed=0), 1)
-    write_messages(tmp_path / "rows.jsonl", [raw], kept, begin="<s>", end="</s>", plain="<s>")
+    fixed = FixedTexts("<s>", "</s>", known="<s>", filler=[])
+    write_messages(tmp_path / "rows.jsonl", [raw], kept, fixed)
     (line,) = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     messages = json.loads(line)["messages"]
     assert [message["content"] for message in messages] == expected
@@ -46,13 +47,12 @@ def test_segments_become_turns_that_are_read_and_learned_in_turn(segments, expec
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "rows_per_step", "num_epochs"), [(12, 4, 3), (12, 5, 1), (12, 4, 0.5), (3, 8, 1)]
+    ("num_rows", "rows_per_step", "num_epochs"), [(12, 4, 3), (12, 5, 1), (12, 5, 2.5), (3, 8, 1)]
 )
 def test_the_order_is_that_of_the_built_in_trainer(num_rows, rows_per_step, num_epochs):
     rows = rows_of(num_rows)
     order = Order(num_rows, rows_per_step, seed=7)
     num_steps = order.count_steps(num_epochs, None)
-    assert is_even(order, num_steps)
     made = sequence(rows, order, num_steps)
     steps = list(order.steps(0, num_steps))
     for number, indices in enumerate(steps, start=1):
@@ -60,12 +60,18 @@ def test_the_order_is_that_of_the_built_in_trainer(num_rows, rows_per_step, num_
     assert made.digest() == digest_order(rows.rows, order, num_steps)
 
 
-def test_epochs_that_do_not_divide_into_steps_run_into_each_other():
-    order = Order(12, 5, seed=7)
-    assert not is_even(order, order.count_steps(2, None))
-    made = sequence(rows_of(12), order, order.count_steps(2, None))
-    assert [len(made.of_step(step)) for step in range(1, made.num_steps + 1)] == [5] * 6
-    assert sorted(made.indices[:12]) == sorted(made.indices[12:24]) == list(range(12))
+def test_a_short_step_in_the_middle_is_filled_with_rows_that_teach_nothing(tmp_path):
+    order = Order(3, 2, seed=7)
+    made = sequence(rows_of(3), order, order.count_steps(2, None))
+    assert [index is None for index in made.indices] == [False] * 3 + [True] + [False] * 3
+    raw = [{"id": f"row-{i}", "segments": [{"text": "x", "loss": True}]} for i in range(3)]
+    filler = [{"role": "user", "content": "nothing"}]
+    path = tmp_path / "rows.jsonl"
+    write_messages(path, raw, made, FixedTexts("", "", known="", filler=filler))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["messages"] == filler for line in lines] == [
+        index is None for index in made.indices
+    ]
 
 
 class Model(nn.Module):
@@ -143,13 +149,15 @@ def test_keys_are_set_added_and_taken_out_and_all_else_stays(tmp_path):
 
 
 def test_only_whole_checkpoints_of_the_same_job_are_found(tmp_path):
-    checkpoints = FrameworkCheckpoints(tmp_path, "this job")
-    for step in (5, 10, 15):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}" / "weights").write_bytes(b"x")
-    checkpoints.mark(5)
-    checkpoints.mark(10)
-    assert checkpoints.newest() == (tmp_path / "checkpoint-10", 10)
-    assert not (tmp_path / "checkpoint-15").exists()
-    assert FrameworkCheckpoints(tmp_path, "another job").newest() is None
-    assert list(tmp_path.iterdir()) == []
+    folder = tmp_path / "trainer"
+    checkpoints = FrameworkCheckpoints(folder, "this job")
+    assert checkpoints.newest() is None
+    for step, state in ((5, '{"global_step": 5}'), (10, '{"global_step": 10}'), (15, '{"glob')):
+        (folder / f"checkpoint-{step}").mkdir()
+        (folder / f"checkpoint-{step}" / "trainer_state.json").write_text(state, encoding="utf-8")
+    (folder / "checkpoint-20").mkdir()
+    checkpoints.keep(10)
+    assert checkpoints.newest() == (folder / "checkpoint-10", 10)
+    assert {path.name for path in folder.glob("checkpoint-*")} == {"checkpoint-5", "checkpoint-10"}
+    assert FrameworkCheckpoints(folder, "another job").newest() is None
+    assert list(folder.glob("checkpoint-*")) == []

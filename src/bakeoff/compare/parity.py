@@ -83,11 +83,15 @@ def _equal(
     reference: Reference,
     part: Callable[[ProbedRow], tuple[int, ...]],
 ) -> bool:
-    """Whether all steps of all backends are alike, and the first one is the reference's."""
+    """Whether all steps of all backends are alike, and the first one is the reference's.
+
+    A step is a sum over its rows, whatever their order.
+    """
     steps = [
-        [[part(row) for row in step.rows] for step in probe.steps] for probe in probes.values()
+        [sorted(part(row) for row in step.rows) for step in probe.steps]
+        for probe in probes.values()
     ]
-    first = [part(row) for row in reference.rows]
+    first = sorted(part(row) for row in reference.rows)
     return bool(steps) and all(one == steps[0] for one in steps) and steps[0][:1] == [first]
 
 
@@ -97,13 +101,16 @@ def _row_differences(probes: Mapping[str, Probe], reference: Reference) -> Itera
     found = {name: list(probe.steps[0].rows) for name, probe in probes.items() if probe.steps}
     wrong = {name: rows for name, rows in found.items() if rows != wanted}
     if not wrong:
-        later = {n: tuple(step.rows for step in probe.steps) for n, probe in probes.items()}
+        later = {
+            name: tuple(tuple(sorted(step.rows, key=repr)) for step in probe.steps)
+            for name, probe in probes.items()
+        }
         if len(set(later.values())) > 1:
             yield _difference("rows after the first step", dict.fromkeys(later, "differ"), "result")
         return
     if all(sorted(rows, key=repr) == sorted(wanted, key=repr) for rows in wrong.values()):
         values = {name: "another order" if name in wrong else "the recipe's" for name in found}
-        yield _difference("order of rows within a step", values, "result")
+        yield _difference("order of rows within a step", values, "cost")
         return
     for what, part in (("token ids", "token_ids"), ("labels", "labels")):
         places = {name: _first_unlike(rows, wanted, part) for name, rows in found.items()}

@@ -20,7 +20,7 @@ from bakeoff.compare.tables import peak_memory
 from bakeoff.compare.verdict import verdict
 from bakeoff.schema.record import Record
 
-_BUSY = 1.25
+_BUSY = 1.5
 """A load average above so many times the processors means that others wanted them too."""
 
 
@@ -113,18 +113,25 @@ def basis(num_pairs: int) -> str:
 
 
 def _busy_machine(side: SideBySide) -> str:
-    busiest = 0.0
-    for record in (record for trainer in side.trainers for record in trainer.trainings):
-        cores = record.provenance.hardware.get("num_usable_cpu_cores")
-        load = record.measurement.noise.get("load_average_1m_at_start") if record.measurement else 0
-        if cores and load and load > _BUSY * cores and not record.provenance.hardware.get("gpus"):
-            busiest = max(busiest, load)
-    if not busiest:
+    """Only where the CPU trains: a GPU waits for nobody else's work on the processors."""
+    trainings = [record for trainer in side.trainers for record in trainer.trainings]
+    on_cpu = [record for record in trainings if not record.provenance.hardware.get("gpus")]
+    busiest = max((load for record in on_cpu if (load := _too_much_load(record))), default=None)
+    if busiest is None:
         return ""
     return (
-        f"The machine had more to do than this study (a load of {busiest:.1f} when a training "
-        "began), so these times are rough."
+        f"The machine had more to do than this study (a load of {busiest:.1f}), so these times are "
+        "rough."
     )
+
+
+def _too_much_load(record: Record) -> float | None:
+    """The load average at an end of the training that one training alone does not explain."""
+    cores = record.provenance.hardware.get("num_usable_cpu_cores")
+    noise = record.measurement.noise if record.measurement else {}
+    loads = (noise.get(f"load_average_1m_at_{end}") for end in ("start", "end"))
+    found = max((load for load in loads if load is not None), default=0.0)
+    return found if cores and found > _BUSY * cores else None
 
 
 def _score_lines(side: SideBySide) -> Iterator[str]:

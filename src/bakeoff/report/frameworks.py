@@ -173,7 +173,7 @@ def _figures(
         shown = _spread(trainer.values(figure), text)
         if compared and trainer in side.others:
             multiple = ratio(trainer, side.reference, figure)
-            shown += f" ({_TIMES} {ratio_text(multiple)})" if multiple is not None else ""
+            shown += f", {_TIMES} {ratio_text(multiple)}" if multiple is not None else ""
         cells.append(Cell(shown))
     return label, cells
 

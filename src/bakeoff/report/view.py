@@ -156,8 +156,8 @@ def _verdicts(rows: Sequence[Row], groups: Sequence[SeedGroup]) -> Iterator[Verd
 
 def _framework_verdicts(sides: Sequence[SideBySide]) -> Iterator[Verdict]:
     """Of one cell; several have their places in the section."""
-    if len(sides) == 1 and (lines := summary(sides[0])):
-        yield Verdict(" ".join(lines), "")
+    if len(sides) == 1:
+        yield from (Verdict(line, "") for line in summary(sides[0]))
 
 
 def _group_tone(group: SeedGroup) -> Tone:
