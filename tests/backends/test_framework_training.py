@@ -122,7 +122,8 @@ DTYPES = {
 @pytest.mark.parametrize(("method", "precision"), DTYPES)
 def test_a_precision_is_the_same_everywhere(method, precision, name, trained):
     lora = LoraSpec(rank=4) if method == "lora" else None
-    plan = make_plan(method=method, lora=lora, train=train_spec(precision=precision))
+    spec = train_spec(precision=precision)
+    plan = make_plan(method=method, lora=lora, train=spec, device="auto")  # with and without a GPU
     for backend in ("builtin", name):
         effective = result_of(trained(backend, plan))["effective"]
         found = tuple(effective[key] for key in ("weight_dtype", "trained_dtype", "autocast"))

@@ -92,8 +92,8 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
 
 def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Events) -> None:
     environment = write_environment(run_dir)
-    if not job.only_prepare:  # another machine may be meant
-        choose_device(job.device)
+    # An export may be meant for another machine: its files say what the recipe says.
+    is_cpu = job.device == "cpu" if job.only_prepare else choose_device(job.device).type == "cpu"
     events.phase("load_data")
     checkpoints = FrameworkCheckpoints(run_dir / OUTPUT_DIR, job.digest)
     newest = checkpoints.newest()
@@ -106,6 +106,7 @@ def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Ev
             "max_steps": prepared.sequence.num_steps,
             "warmup_steps": prepared.num_warmup_steps,
             "resume_from_checkpoint": f"{OUTPUT_DIR}/{newest[0].name}" if newest else None,
+            "use_cpu": is_cpu,
             **module.settings(job, run_dir),
         },
     )
