@@ -25,6 +25,9 @@ class Inputs:
 
     model_dir: Path
     data_dir: Path
+    has_validation: bool = False
+    """Whether ``validation.jsonl`` in ``data_dir`` holds any row."""
+
     artefact_dir: Path | None = None
     """Adapter or full model of the training that is evaluated; None: the untouched model."""
 

@@ -10,7 +10,11 @@ from tests.command import bakeoff
 from bakeoff.cli.recipe_commands import preset_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
-PAGES = ["README.md", "README.zh-CN.md", "docs/guide/first-study.md"]
+PAGES = [
+    "README.md",
+    "README.zh-CN.md",
+    *(f"docs/guide/{name}.md" for name in ("data", "environments", "first-study", "frameworks")),
+]
 
 
 def _commands(text):

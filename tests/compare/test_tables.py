@@ -253,7 +253,7 @@ def test_names_hold_what_varies_and_nothing_else():
     swift = swift.model_copy(
         update={"cell": {**swift.cell, "backend": "swift", "train.learning_rate": 0.001}}
     )
-    assert name_runs([lora, swift])["c"] == "LoRA, swift, learning_rate 0.001"
+    assert name_runs([lora, swift])["c"] == "LoRA, ms-swift, learning_rate 0.001"
 
 
 def test_equal_cells_of_two_trainings_are_told_apart():

@@ -48,6 +48,7 @@ def checked(made, monkeypatch):
     return run
 
 
+@pytest.mark.slow
 def test_a_training_with_losses_and_an_adapter_passes_and_is_noted(checked, made):
     done = checked(TRAINS.replace("LAST", "5.25"))
     assert done.ok, done.error
@@ -59,6 +60,7 @@ def test_a_training_with_losses_and_an_adapter_passes_and_is_noted(checked, made
     assert made.said == ["importing tiny-framework", "training 2 steps with tiny-framework"]
 
 
+@pytest.mark.slow
 def test_a_framework_that_cannot_be_imported_fails_with_the_end_of_the_log(checked):
     done = checked(TRAINS, imports=("no_such_framework",))
     assert not done.ok
@@ -74,6 +76,7 @@ def test_a_framework_that_dies_fails_with_the_end_of_the_log(checked):
     assert done.train_seconds is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("script", ["pass", TRAINS.replace("LAST", "float('nan')")])
 def test_a_training_without_finite_losses_fails_though_it_ended_well(checked, script):
     done = checked(script)

@@ -29,22 +29,57 @@ def test_a_full_model_is_asked_in_place_of_the_base(ask, taught_model):
     ]
 
 
-@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
-def test_an_adapter_is_laid_over_the_base(ask, tiny_model, tmp_path):
+@pytest.fixture
+def save_adapter(tiny_model, tmp_path):
+    """A LoRA adapter of the tiny model; untrained, it changes nothing."""
     import torch
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    def save_adapter(name: str, *, trained: bool) -> Path:
+    def save(*, trained: bool) -> Path:
         torch.manual_seed(1)
         config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=not trained)
         model = AutoModelForCausalLM.from_pretrained(tiny_model)
-        get_peft_model(model, config).save_pretrained(tmp_path / name)
-        return tmp_path / name
+        folder = tmp_path / f"adapter-{trained}"
+        get_peft_model(model, config).save_pretrained(folder)
+        return folder
 
+    return save
+
+
+_PEFT_WARNING = "ignore:`is_gradient_checkpointing` is deprecated:FutureWarning"
+
+
+@pytest.mark.filterwarnings(_PEFT_WARNING)
+def test_an_adapter_is_laid_over_the_base(ask, save_adapter):
     base = ask()
-    assert _answers(ask(save_adapter("untrained", trained=False))) == _answers(base)
-    assert _answers(ask(save_adapter("trained", trained=True))) != _answers(base)
+    assert _answers(ask(save_adapter(trained=False))) == _answers(base)
+    assert _answers(ask(save_adapter(trained=True))) != _answers(base)
+
+
+@pytest.mark.filterwarnings(_PEFT_WARNING)
+def test_a_merged_adapter_answers_as_the_two_apart_and_the_record_tells_how_near(ask, save_adapter):
+    adapter = save_adapter(trained=True)
+    apart, merged = ask(adapter), ask(adapter, merged=True)
+    assert _answers(merged) == _answers(apart)
+    for outcome in (apart, merged):
+        found = outcome.result.effective["merged_logits"]
+        assert 0 < found["relative_difference"] < 1e-3
+        assert found["share_of_equal_choices"] == 1.0
+        assert not any("Merging" in text for text in outcome.warnings)
+    assert (apart.result.effective["merged"], merged.result.effective["merged"]) == (False, True)
+    assert "merged_logits" not in ask().result.effective
+
+
+@pytest.mark.filterwarnings(_PEFT_WARNING)
+def test_a_merge_that_changes_the_model_is_reported(ask, save_adapter, monkeypatch):
+    from peft.tuners.lora import Linear
+
+    # As when a base in few bits, or another PEFT, folds in something else than it computes with.
+    usual = Linear.get_delta_weight
+    monkeypatch.setattr(Linear, "get_delta_weight", lambda self, name: 3 * usual(self, name))
+    outcome = ask(save_adapter(trained=True))
+    assert any("a merged export is not the model that was scored" in w for w in outcome.warnings)
 
 
 def test_every_item_is_kept_once_with_what_each_filter_found(ask, taught_model):
@@ -185,6 +220,28 @@ def test_a_training_row_that_asks_a_test_question_is_never_an_example(ask, tmp_p
         assert not any(row["question"] in example for row in shared for example in examples)
     with pytest.raises(JobError, match="only 2 of 6 rows"):
         ask(data_dir=tmp_path, num_fewshot=3)
+
+
+def test_validation_rows_are_a_split_of_their_own_which_is_not_scored(ask, rows_dir, tmp_path):
+    from bakeoff.evals.task_file import render_task_file
+    from bakeoff.schema.recipe import PromptSpec
+    from bakeoff.worker.lm_task import load_task
+
+    for split, start in (("train", 0), ("validation", 20), ("test", 30)):
+        rows = canonical(tiny.rows(3, start=start))
+        (tmp_path / f"{split}.jsonl").write_text(rows, encoding="utf-8")
+    text = render_task_file(
+        data_dir=tmp_path,
+        prompt=PromptSpec(),
+        num_fewshot=0,
+        max_new_tokens=8,
+        has_validation=True,
+    )
+    (tmp_path / "bakeoff_data.yaml").write_text(text, encoding="utf-8")
+    task, _ = load_task("bakeoff_data", tmp_path)
+    held_out = [doc["prompt"] for doc in task.validation_docs()]
+    assert held_out == [row["question"] for row in tiny.rows(3, start=20)]
+    assert not set(held_out) & {doc["prompt"] for doc in task.eval_docs}
 
 
 def test_a_task_that_draws_examples_from_the_scored_split_is_refused(rows_dir, tmp_path):

@@ -107,7 +107,7 @@ def test_a_misspelt_key_is_an_error_with_a_suggestion(keys, key, hint):
         (
             {"train": {"precision": "fp8"}},
             "train.precision",
-            "expected one of 'bf16' or 'fp32'; got 'fp8'",
+            "expected one of 'bf16', 'fp32' or 'bf16-mixed'; got 'fp8'",
         ),
         ({"train": 3}, "train", "expected a mapping of keys to values; got 3"),
         (

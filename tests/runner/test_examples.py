@@ -6,12 +6,34 @@ import os
 from pathlib import Path
 
 import pytest
+from tests.backends.environments import interpreter
 from tests.command import bakeoff
 
 from bakeoff.cli.recipe_commands import preset_folder
 
 PROJECT = Path(__file__).resolve().parents[2]
 GSM8K = Path(os.environ.get("BAKEOFF_GSM8K_DIR", PROJECT.parent / "shared" / "data" / "gsm8k"))
+
+
+PRESETS = sorted(path.stem for path in preset_folder().glob("*.yaml"))
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_every_shipped_recipe_is_a_preset_that_plans(tmp_path, preset):
+    assert preset in bakeoff(tmp_path, "init", "--list").stdout
+    bakeoff(tmp_path, "init", preset, "-o", "mine.yaml")
+    # The folders of a rented machine are not here.
+    shown = bakeoff(tmp_path, "plan", "mine.yaml", "--set", "places=null")
+    assert "steps to do" in shown.stdout
+
+
+def test_the_example_for_a_gpu_spans_trainers_methods_and_numbers_of_examples(tmp_path):
+    shown = bakeoff(tmp_path, "plan", preset_folder() / "gsm8k-qwen.yaml").stdout
+    for backend in ("builtin", "llamafactory", "swift"):
+        for method in ("lora", "full"):
+            assert f"train {method} {backend}" in shown
+            for shots in (0, 1, 5):
+                assert f"evaluate {method} {backend}, gsm8k, {shots}-shot" in shown
 
 
 def _records(folder):
@@ -88,3 +110,33 @@ def test_the_gsm8k_recipe_runs_on_local_rows_with_the_embedded_model(tmp_path):
     train_questions = (tmp_path / "slice" / "train.jsonl").read_text(encoding="utf-8")
     example = first["prompt"].split("\n\n")[0].removeprefix("Question: ").split("\nAnswer:")[0]
     assert json.dumps(example) in train_questions
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(1800)
+def test_the_frameworks_example_trains_on_the_same_tokens_with_all_three(tmp_path):
+    """With fewer rows than it ships with: what is learned is the quickstart's test."""
+    done = bakeoff(
+        tmp_path, "run", preset_folder() / "compare-frameworks.yaml",
+        *(f"--set=env.{name}={interpreter(name)}" for name in ("llamafactory", "swift")),
+        "--set", "data.num_train=24", "--set", "data.num_validation=8",
+        "--set", "data.num_test=8", "--set", "evaluate.max_new_tokens=24",
+        timeout_seconds=1800,
+    )  # fmt: skip
+    trainings = [record for record in _records(tmp_path) if record["kind"] == "train"]
+    assert [t["cell"]["backend"] for t in trainings] == ["builtin", "llamafactory", "swift"]
+    assert {t["status"] for t in trainings} == {"finished"}
+    assert len({t["effective"]["batch_digest"] for t in trainings}) == 1
+    first = [t["losses"][0]["loss"] for t in trainings]
+    assert first == pytest.approx([first[0]] * 3, rel=0.02)
+    assert {len([p for p in t["losses"] if p["split"] == "train"]) for t in trainings} == {3}
+    same = "All three trained on the same token ids and labels, in the same order."
+    report = tmp_path / "runs" / "studies" / "compare-frameworks" / "report"
+    for text in (
+        " ".join(done.stdout.split()),
+        (report / "report.md").read_text(encoding="utf-8"),
+        (report / "report.html").read_text(encoding="utf-8"),
+    ):
+        assert "Frameworks side by side" in text
+        assert same in text
+        assert "ms-swift" in text

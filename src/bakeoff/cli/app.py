@@ -13,6 +13,7 @@ from bakeoff.cli import (
     data_commands,
     doctor_commands,
     env_commands,
+    export_command,
     model_commands,
     parity_command,
     recipe_commands,
@@ -56,6 +57,7 @@ app.command("init")(recipe_commands.init)
 app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
 app.command("parity")(parity_command.parity)
+app.command("export")(export_command.export)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
 app.command("report")(result_commands.report)

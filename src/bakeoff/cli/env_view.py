@@ -65,7 +65,8 @@ def check_view(check: EnvironmentCheck) -> RenderableType:
         if check.ok
         else Text(f"{check.name} fails", "bold red")
     )
-    return Group(*(Text(line) for line in lines), verdict, Text(check.error or "", "red"))
+    cause = [] if check.error is None else [Text(check.error, "red")]
+    return Group(*(Text(line) for line in lines), verdict, *cause)
 
 
 def _entry(name: str, cache_dir: Path) -> dict[str, Any]:

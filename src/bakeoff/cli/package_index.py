@@ -9,6 +9,7 @@ from pathlib import Path
 _VARIABLES = {
     "index-url": "PIP_INDEX_URL",
     "find-links": "PIP_FIND_LINKS",
+    "cert": "PIP_CERT",
 }
 
 

@@ -84,8 +84,9 @@ def workspace_of_study(
         mirror=settings.hub.endpoint,
         modelscope=settings.hub.modelscope_endpoint,
     )
+    cache = cache_dir or settings.cache
     added = {
-        **_cache_variables(cache_dir or settings.cache),
+        **_cache_variables(cache),
         **_hub_variables(access),
     }
     # What a person set in the environment goes before what is derived here; a folder for temporary
@@ -93,6 +94,11 @@ def workspace_of_study(
     environment = {**added, **workspace.environment, **_temporary_variables(settings.temporary)}
     return replace(
         workspace,
+        installing_environment={
+            # Beside the environments: files are linked there, which crosses no disk.
+            **({"UV_CACHE_DIR": str(cache.resolve() / "tools" / "uv")} if cache else {}),
+            **workspace.installing_environment,
+        },
         hub=access,
         environment=environment,
         temporary_dir=settings.temporary,

@@ -14,14 +14,17 @@ from bakeoff.store.runs import Store
 
 def print_summary(study: str, outcome: StudyOutcome, workspace: Workspace) -> None:
     """The comparison table to standard output; what was reused or failed to standard error."""
+    from bakeoff.compare.frameworks import side_by_side
     from bakeoff.compare.tables import load_all_samples, study_rows
-    from bakeoff.report.terminal import results_table
+    from bakeoff.report.terminal import frameworks_lines, results_table
 
     store = Store(workspace.runs_dir)
     records = store.records(study)
-    rows = study_rows(records, load_all_samples(records, store.runs_dir))
-    if rows:
+    samples = load_all_samples(records, store.runs_dir)
+    if rows := study_rows(records, samples):
         out().print(results_table(rows))
+    if sides := side_by_side(records, samples):
+        out().print(frameworks_lines(sides))
     paths = write_study_report(store, study, None)
     _print_outcome(outcome, err())
     print_report_paths(paths, out())

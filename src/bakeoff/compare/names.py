@@ -7,7 +7,14 @@ from typing import Any
 from bakeoff.schema.plan import AxisValue
 from bakeoff.schema.record import Record
 
-_METHODS = {"lora": "LoRA", "full": "full fine-tuning"}
+_METHODS = {
+    "lora": "LoRA",
+    "full": "full fine-tuning",
+    "qlora": "QLoRA",
+    "freeze": "last layers only",
+}
+BUILTIN = "builtin"
+_BACKENDS = {BUILTIN: "built-in trainer", "llamafactory": "LLaMA-Factory", "swift": "ms-swift"}
 _LEADING = ("model", "method", "backend", "strategy", "world_size")
 _PLAIN = frozenset({"model", "method", "backend", "strategy"})
 """Axes whose value speaks for itself; any other is written `axis value`."""
@@ -167,7 +174,7 @@ def varying_axes(cells: Sequence[Mapping[str, AxisValue]]) -> tuple[str, ...]:
 
 
 def name_cell(cell: Mapping[str, AxisValue], axes: Sequence[str]) -> str:
-    """`LoRA, swift, learning_rate 0.001, seed 1`: the method, then what varies."""
+    """`LoRA, ms-swift, learning_rate 0.001, seed 1`: the method, then what varies."""
     wanted = [axis for axis in axes if axis in cell]
     if "method" in cell and "method" not in wanted:
         wanted.insert(0, "method")
@@ -177,6 +184,13 @@ def name_cell(cell: Mapping[str, AxisValue], axes: Sequence[str]) -> str:
 def _name_value(axis: str, value: AxisValue) -> str:
     if axis == "method":
         return _METHODS.get(str(value), str(value))
+    if axis == "backend":
+        return backend_title(str(value))
     if axis in _PLAIN:
         return str(value)
     return f"{axis.rpartition('.')[2]} {value}"
+
+
+def backend_title(backend: str) -> str:
+    """As its authors write it; its name in recipes where that is not known here."""
+    return _BACKENDS.get(backend, backend)

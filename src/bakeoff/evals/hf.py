@@ -47,6 +47,7 @@ class HfEngine:
         if own:
             files[_TASK_FOLDER / f"{TASK_NAME}.yaml"] = render_task_file(
                 data_dir=inputs.data_dir,
+                has_validation=inputs.has_validation,
                 prompt=plan.prompt,
                 num_fewshot=plan.num_fewshot,
                 max_new_tokens=plan.max_new_tokens,
@@ -82,6 +83,7 @@ def _job(plan: EvalPlan, inputs: Inputs) -> dict[str, Any]:
         "max_new_tokens": plan.max_new_tokens,
         "batch_size": plan.batch_size,
         "precision": plan.precision,
+        "merged": plan.merged,
         "device": plan.device,
         "seed": plan.seed,
         "trust_remote_code": plan.trust_remote_code,

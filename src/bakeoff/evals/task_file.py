@@ -30,24 +30,33 @@ _HEADER = """\
 
 
 def render_task_file(
-    *, data_dir: Path, prompt: PromptSpec, num_fewshot: int, max_new_tokens: int
+    *,
+    data_dir: Path,
+    prompt: PromptSpec,
+    num_fewshot: int,
+    max_new_tokens: int,
+    has_validation: bool = False,
 ) -> str:
-    """YAML of the task ``bakeoff_data`` over ``train.jsonl`` and ``test.jsonl`` in ``data_dir``.
+    """YAML of the task ``bakeoff_data`` over the splits in ``data_dir``.
+
+    The harness scores the test split; the validation split is a split of its own, so that whoever
+    scores it by hand does not see the test rows.
 
     Args:
         data_dir: absolute; the paths in the file hold wherever the file lies.
+        has_validation: whether there are validation rows.
         prompt: how a row is asked; the training renders it with the same template.
         num_fewshot: worked examples before each question, drawn from ``train.jsonl``.
         max_new_tokens: longest answer in tokens.
     """
+    splits = ("train", *(["validation"] if has_validation else []), "test")
     task = {
         "task": TASK_NAME,
         "dataset_path": "json",
-        "dataset_kwargs": {
-            "data_files": {split: _data_file(data_dir, split) for split in ("train", "test")}
-        },
+        "dataset_kwargs": {"data_files": {split: _data_file(data_dir, split) for split in splits}},
         "output_type": "generate_until",
         "training_split": "train",
+        **({"validation_split": "validation"} if has_validation else {}),
         "fewshot_split": "train",
         "test_split": "test",
         "num_fewshot": num_fewshot,

@@ -30,17 +30,21 @@ def mark_noise() -> NoiseMark:
 
 
 def noise_between(before: NoiseMark, after: NoiseMark) -> dict[str, float | None]:
-    """Load at the start, and the shares of all processor time that were busy or stolen."""
+    """Load at both ends, and the shares of all processor time that were busy or stolen."""
+    loads = {
+        "load_average_1m_at_start": before.load_average_1m,
+        "load_average_1m_at_end": after.load_average_1m,
+    }
     total = after.total_seconds - before.total_seconds
     if total <= 0:
-        return {"load_average_1m_at_start": before.load_average_1m}
+        return loads
     steal = (
         None
         if before.steal_seconds is None or after.steal_seconds is None
         else round((after.steal_seconds - before.steal_seconds) / total, 4)
     )
     return {
-        "load_average_1m_at_start": before.load_average_1m,
+        **loads,
         "busy_share": round(1 - (after.idle_seconds - before.idle_seconds) / total, 4),
         "steal_share": steal,
     }

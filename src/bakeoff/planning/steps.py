@@ -165,6 +165,7 @@ class _CellSteps:
                     batch_size=spec.batch_size,
                     engine=spec.engine,
                     precision=spec.precision,
+                    merged=spec.merged and train_id is not None,
                     device=recipe.device,
                     seed=spec.seed,
                     axes={},

@@ -177,6 +177,7 @@ def _environment() -> "Environment":
         prose=_prose,
         typeset=typeset,
         with_code=with_code,
+        capitalised=lambda text: text[:1].upper() + text[1:],
     )
     return environment
 

@@ -11,6 +11,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bakeoff.compare import numbers
+from bakeoff.compare.frameworks import SideBySide
+from bakeoff.report.framework_words import headings, summary
 from bakeoff.report.results import accuracy_text, interval_text, several, tone_of
 from bakeoff.report.table import Tone
 from bakeoff.schema.comparison import ComparedRun, Comparison, Row
@@ -154,6 +156,15 @@ def _caption(rows: Sequence[Row]) -> str:
     filters = ", ".join(dict.fromkeys(f"{row.metric} by {row.filter}" for row in rows))
     items = ", ".join(dict.fromkeys(numbers.count(row.num_items) for row in rows))
     return f"accuracy: {filters}, {items} questions, ± its standard error"
+
+
+def frameworks_lines(sides: Sequence[SideBySide]) -> Group:
+    """Of each cell that several backends trained: same work or not, what it cost, the scores."""
+    parts: list[RenderableType] = []
+    for heading, side in zip(headings(sides), sides, strict=True):
+        name = "Frameworks side by side" + (f": {heading}" if len(sides) > 1 else "")
+        parts += [Text(name, style="bold"), *(Text(f"- {line}") for line in summary(side)), Text()]
+    return Group(*parts)
 
 
 def comparison_panel(comparison: Comparison) -> RenderableType:

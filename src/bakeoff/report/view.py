@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.compare import numbers
+from bakeoff.compare.frameworks import SideBySide, side_by_side
 from bakeoff.compare.names import is_base, name_runs, named_in_text
 from bakeoff.compare.pairs import MOST_MODELS, trained_pairs
 from bakeoff.compare.seeds import is_grouped, num_seeds, seed_groups
@@ -18,6 +19,8 @@ from bakeoff.compare.tables import (
 from bakeoff.compare.verdict import seeds_sentence, verdict
 from bakeoff.report import results, settings
 from bakeoff.report.examples import Example, pick_examples
+from bakeoff.report.framework_words import summary
+from bakeoff.report.frameworks import FrameworksPart, frameworks_parts
 from bakeoff.report.table import Table, Tone
 from bakeoff.schema.comparison import Row, SeedGroup
 from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
@@ -48,6 +51,7 @@ class View:
     warnings: list[str]
     rows: list[Row]
     results: Table | None
+    frameworks: list[FrameworksPart]
     filters: Table | None
     format_sentences: list[str]
     statistics: Table | None
@@ -83,15 +87,17 @@ def make_view(  # noqa: PLR0913 - the last four are facts of the study, none of 
     names = name_runs(records)
     groups = seed_groups(rows, samples)
     pairs = trained_pairs(records, samples)
+    sides = side_by_side(records, samples)
     trainings = [r for r in records if r.kind == "train" and r.status == "finished"]
     evals = [r for r in records if r.kind == "eval" and r.status == "finished"]
     return View(
         study=study,
         facts=list(_facts(records, rows)),
-        verdicts=list(_verdicts(rows, groups)),
+        verdicts=[*_verdicts(rows, groups), *_framework_verdicts(sides)],
         warnings=list(_warnings(records, rows, names)),
         rows=rows,
         results=results.results_table(rows) if rows else None,
+        frameworks=frameworks_parts(sides),
         filters=results.filters_table(rows),
         format_sentences=results.format_sentences(format_shares(rows)),
         statistics=results.statistics_table(rows),
@@ -146,6 +152,12 @@ def _verdicts(rows: Sequence[Row], groups: Sequence[SeedGroup]) -> Iterator[Verd
         text = _verdict_text(row, rows)
         tone = results.tone_of(row.difference.difference, row.p_adjusted) if row.difference else ""
         yield Verdict(f"{row.num_fewshot}-shot: {text}" if shots else text, tone)
+
+
+def _framework_verdicts(sides: Sequence[SideBySide]) -> Iterator[Verdict]:
+    """Of one cell; several have their places in the section."""
+    if len(sides) == 1:
+        yield from (Verdict(line, "") for line in summary(sides[0]))
 
 
 def _group_tone(group: SeedGroup) -> Tone:

@@ -1,6 +1,6 @@
 """Does one step: sources are brought to disk, runs become records."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -10,6 +10,7 @@ from bakeoff.backends import BACKENDS
 from bakeoff.base.files import read_json, write_json_atomic
 from bakeoff.base.locks import locked
 from bakeoff.base.process import now_utc
+from bakeoff.envs.child import isolated
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
 from bakeoff.runner.environments import bring_environment
@@ -118,10 +119,15 @@ class Executor:
             report=lambda news: self._observer.progress(step, 0, 0, news),
         )
 
-    def inputs_of(self, step: TrainPlan) -> Inputs:
-        """Where a training finds what earlier steps brought."""
-        inputs = self._inputs(step.model_id, self._data[step.data_id].folder)
-        if step.environment_id is None:
+    def inputs_of(self, step: TrainPlan, *, own_python: bool = False) -> Inputs:
+        """Where a training finds what earlier steps brought.
+
+        Args:
+            step: The training.
+            own_python: Whether the interpreter is that of bakeoff's own jobs, whatever the backend.
+        """
+        inputs = self._inputs(step.model_id, self._data[step.data_id])
+        if step.environment_id is None or own_python:
             return inputs
         return replace(inputs, python=self._pythons[step.environment_id])
 
@@ -142,9 +148,8 @@ class Executor:
         """Score the model that ``training`` made, or the untouched one."""
         prepared = self._data[step.data_id] if step.data_id is not None else None
         engine = ENGINES.get(step.engine)()
-        folder = prepared.folder if prepared is not None else self._workspace.cache_dir
         artefact = self._artefact_of(training) if training is not None else None
-        inputs = self._inputs(step.model_id, folder, artefact)
+        inputs = self._inputs(step.model_id, prepared, artefact)
         outcome, result, provenance = self._do(step, engine, inputs, prepared)
         return eval_record(
             step,
@@ -170,7 +175,7 @@ class Executor:
         outcome = run_process(
             launch,
             run_dir,
-            environment=self._workspace.environment,
+            environment=self.environment_of(step),
             read_events=translator.read_events,
             on_event=lambda event: self._observer.event(step, event),
             silence_limit_seconds=self._workspace.silence_limit_seconds,
@@ -186,11 +191,22 @@ class Executor:
         )
         return outcome, result, provenance
 
-    def _inputs(self, model_id: str, data_dir: Path, artefact_dir: Path | None = None) -> Inputs:
+    def environment_of(self, step: TrainPlan | EvalPlan) -> Mapping[str, str]:
+        """What the process inherits; another interpreter must not find the packages of this one."""
+        inherited = self._workspace.environment
+        needs_own = isinstance(step, TrainPlan) and step.environment_id is not None
+        return isolated(inherited) if needs_own else inherited
+
+    def _inputs(
+        self, model_id: str, data: _PreparedData | None, artefact_dir: Path | None = None
+    ) -> Inputs:
+        # A task of the harness brings its own data; nothing is read from the folder then.
+        folder = data.folder if data is not None else self._workspace.cache_dir
         return Inputs(
             python=self._workspace.python,
             model_dir=self._models[model_id][0].resolve(),
-            data_dir=data_dir.resolve(),
+            data_dir=folder.resolve(),
+            has_validation=data is not None and bool(data.manifest.num_rows.get("validation")),
             artefact_dir=artefact_dir.resolve() if artefact_dir is not None else None,
         )
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bakeoff.backends import BACKENDS
 from bakeoff.backends.builtin import reference_launch
+from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.files import read_json
 from bakeoff.base.hashing import short_id
 from bakeoff.base.locks import locked
@@ -17,7 +18,14 @@ from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.events import StepEvent
 from bakeoff.schema.parity import Probe, ProbedCell, ProbedRun, Reference
-from bakeoff.schema.plan import AxisValue, EvalPlan, TrainPlan, run_name
+from bakeoff.schema.plan import (
+    AxisValue,
+    EnvironmentStep,
+    EvalPlan,
+    Source,
+    TrainPlan,
+    run_name,
+)
 from bakeoff.store.runs import Store
 
 FOLDER = "parity"
@@ -34,6 +42,9 @@ class ParityRunner:
         self._plan = study.plan
         self._workspace = workspace
         self._observer = observer
+        self._broken: dict[str, str] = {}
+        """Environments by step id, and what is wrong with them."""
+
         self._folder = workspace.runs_dir / FOLDER / study.plan.study
         self._executor = Executor(
             study.plan.study,
@@ -56,14 +67,28 @@ class ParityRunner:
             for index, step in enumerate(steps, start=1):
                 self._observer.step_started(step, Position(index, len(steps)))
                 if isinstance(step, TrainPlan):
-                    cell = short_id(_common(step))
-                    runs.setdefault(cell, []).append((step, self._probe(step)))
+                    run = self._probe(step)
+                    runs.setdefault(short_id(_common(step)), []).append((step, run))
+                    if run.error is not None:
+                        self._observer.step_skipped(step, run.error.partition("\n")[0])
+                        continue
                 else:
-                    self._executor.bring(step)
+                    self._bring(step)
                 self._observer.step_finished(step, None, reused=False)
             return [self._cell(several) for several in runs.values()]
 
+    def _bring(self, step: Source) -> None:
+        try:
+            self._executor.bring(step)
+        except (UserError, RunError) as error:
+            if not isinstance(step, EnvironmentStep):
+                raise
+            self._broken[step.id] = str(error)
+
     def _probe(self, step: TrainPlan) -> ProbedRun:
+        broken = self._broken.get(step.environment_id or "")
+        if broken is not None:
+            return ProbedRun(backend=step.backend, seed=step.seed, error=broken)
         run_dir = self._fresh(run_name(step))
         backend = BACKENDS.get(step.backend)()
         inputs = replace(self._executor.inputs_of(step), probe=True)
@@ -71,7 +96,7 @@ class ParityRunner:
         outcome = run_process(
             launch,
             run_dir,
-            environment=self._workspace.environment,
+            environment=self._executor.environment_of(step),
             read_events=backend.read_events,
             on_event=lambda event: self._observer.event(step, event),
             silence_limit_seconds=self._workspace.silence_limit_seconds,
@@ -99,8 +124,7 @@ class ParityRunner:
 
     def _reference(self, step: TrainPlan) -> Reference:
         folder = self._fresh(f"reference-{short_id(_common(step))}")
-        inputs = replace(self._executor.inputs_of(step), python=self._workspace.python)
-        launch = reference_launch(step, inputs)
+        launch = reference_launch(step, self._executor.inputs_of(step, own_python=True))
         self._observer.note("computing the loss before the first step by a plain forward pass")
         run_worker(launch, folder, environment=self._workspace.environment)
         return Reference.model_validate(read_json(folder / "result.json"))

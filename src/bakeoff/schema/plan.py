@@ -144,6 +144,7 @@ class EvalPlan(Document):
     batch_size: int
     engine: str
     precision: Precision
+    merged: bool = False
     device: Device
     seed: int
     trust_remote_code: bool = False

@@ -326,6 +326,10 @@ class EvalSpec(RecipePart):
     base: bool = True
     """Score the untouched model as well."""
 
+    merged: bool = False
+    """Fold an adapter into the weights before it is scored. Either way the record tells how far the
+    merged model's logits are from those of the two apart."""
+
     seed: int = 1234
     """Draws the few-shot examples."""
 

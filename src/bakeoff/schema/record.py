@@ -75,7 +75,7 @@ class Measurement(Document):
     """Above 1: the run was interrupted and went on."""
 
     noise: dict[str, float | None] = Field(default_factory=dict)
-    """What else the machine did: load_average_1m_at_start, busy_share, steal_share."""
+    """What else the machine did: load_average_1m_at_start and _at_end, busy_share, steal_share."""
 
 
 class LossPoint(Document):

@@ -46,6 +46,7 @@ def _is_finished() -> bool:
 
 def _evaluate(job: dict[str, Any], events: Events) -> None:
     from bakeoff.worker.lm_batches import BatchedLM
+    from bakeoff.worker.lm_merge import merge
     from bakeoff.worker.lm_model import load_model, load_tokenizer
 
     environment = write_environment(Path())
@@ -62,8 +63,10 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
         device=device,
         trust_remote_code=job["trust_remote_code"],
     )
-    chat = job["chat"]
+    chat, merge_facts = job["chat"], None
     tokenizer = load_tokenizer(model_dir, trust_remote_code=job["trust_remote_code"], chat=chat)
+    if job["merged"] and _has_adapter(model):
+        model, merge_facts = merge(model, tokenizer)
     lm = BatchedLM(
         model,
         tokenizer,
@@ -75,7 +78,30 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     results = _ask(job, task, manager, lm)
     events.phase("save")
     result = _write_samples(job, results, task, lm, events)
+    if merge_facts is None and _has_adapter(model):
+        # Last, for it changes the model that was asked.
+        merge_facts = merge(model, tokenizer)[1]
+    if merge_facts is not None:
+        result["effective"]["merged_logits"] = _told(merge_facts, events)
     write_json_atomic(Path(RESULT), {**result, **environment})
+
+
+def _has_adapter(model: Any) -> bool:
+    return hasattr(model, "peft_config")
+
+
+def _told(facts: Any, events: Events) -> dict[str, float]:
+    if not facts.is_same:
+        events.warning(
+            f"Merging the adapter into the weights changes the logits by "
+            f"{facts.relative_difference:.1%} (expected: at most {facts.tolerance:.1%}), and the "
+            f"next token at {1 - facts.share_of_equal_choices:.1%} of the places: a merged export "
+            "is not the model that was scored."
+        )
+    return {
+        "relative_difference": facts.relative_difference,
+        "share_of_equal_choices": facts.share_of_equal_choices,
+    }
 
 
 @contextlib.contextmanager
@@ -198,6 +224,7 @@ def _effective(
         "max_new_tokens": job["max_new_tokens"],
         "max_length": lm.max_length,
         "precision": job["precision"],
+        "merged": job["merged"],
         "device": lm.device.type,
         "attention": lm.config._attn_implementation,
         "generation_config": _plain(lm.model.generation_config.to_diff_dict()),

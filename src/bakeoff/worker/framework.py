@@ -20,7 +20,7 @@ from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
 from bakeoff.worker.framework_job import FrameworkJob, read_framework_job
 from bakeoff.worker.framework_rows import Sequence, can_fill, sequence
-from bakeoff.worker.machine import write_environment, write_json_atomic
+from bakeoff.worker.machine import choose_device, write_environment, write_json_atomic
 from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 
@@ -79,7 +79,8 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
         JobError: the job cannot be done as it was asked.
     """
     settings = read_framework_job(job)
-    _choose_gpu(settings.device)
+    if not settings.only_prepare:
+        _choose_gpu(settings.device)
     module: FrameworkModule = importlib.import_module(_FRAMEWORKS[settings.framework])
     if not (run_dir / RESULT).exists():
         with contextlib.closing(Events(run_dir / "events.jsonl")) as events:
@@ -91,9 +92,8 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
 
 def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Events) -> None:
     environment = write_environment(run_dir)
-    from bakeoff.worker.machine import choose_device
-
-    choose_device(job.device)
+    if not job.only_prepare:  # another machine may be meant
+        choose_device(job.device)
     events.phase("load_data")
     checkpoints = FrameworkCheckpoints(run_dir / OUTPUT_DIR, job.digest)
     newest = checkpoints.newest()

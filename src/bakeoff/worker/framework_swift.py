@@ -70,8 +70,14 @@ def _read_json(path: Path) -> dict[str, Any]:
 
 
 def _model_type(config: dict[str, Any]) -> str | None:
-    """One of ms-swift's kinds for the architecture; they differ in templates, which we set."""
-    from swift.model.model_meta import get_matched_model_types
+    """One of ms-swift's kinds for the architecture; they differ in templates, which we set.
+
+    Where an export is made without ms-swift, transformers' own word, which is most often one.
+    """
+    try:
+        from swift.model.model_meta import get_matched_model_types
+    except ImportError:
+        return str(config["model_type"])
 
     kinds = sorted(get_matched_model_types(config.get("architectures")))
     return config["model_type"] if config["model_type"] in kinds else next(iter(kinds), None)

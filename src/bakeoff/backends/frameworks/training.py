@@ -32,6 +32,10 @@ def saves(plan: TrainPlan) -> bool:
     return plan.train.save_every > 0 and not starts_elsewhere
 
 
+_AT_THE_END = 1_000_000
+"""Steps between checkpoints; there is one after the last step in any case."""
+
+
 class Framework:
     """One framework: its configuration file is rendered here, the worker completes and runs it.
 
@@ -66,6 +70,21 @@ class Framework:
         return [*self._common_problems(plan), *self._extra_problems(plan)]
 
     def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        return self._launch(plan, inputs, run_dir, only_prepare=False)
+
+    def export(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        """As ``render``, but everything is written and the framework is not started.
+
+        It runs in any interpreter that holds `transformers`. The weights are saved at the end, even
+        if the recipe wants no checkpoints: nobody else would save them.
+        """
+        train = plan.train.model_copy(update={"save_every": plan.train.save_every or _AT_THE_END})
+        kept = plan.model_copy(update={"train": train})
+        return self._launch(kept, inputs, run_dir, only_prepare=True)
+
+    def _launch(
+        self, plan: TrainPlan, inputs: Inputs, run_dir: Path, *, only_prepare: bool
+    ) -> Launch:
         job = {
             "framework": self.name,
             "config_file": self.config_file,
@@ -80,6 +99,7 @@ class Framework:
             "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
             "extra": plan.extra,
             "probe": inputs.probe,
+            "only_prepare": only_prepare,
         }
         cache = run_dir / OUTPUT_DIR / "cache"
         env = {
