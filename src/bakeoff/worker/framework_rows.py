@@ -79,8 +79,10 @@ def sequence(rows: Rows, order: Order, num_steps: int, *, num_portions: int) -> 
     """
     steps = list(order.steps(0, num_steps))
     if can_fill(order, num_steps, num_portions=num_portions):
-        filled = [_filled(step, order.rows_per_step, num_portions) for step in steps[:-1]]
-        indices = [index for step in [*filled, steps[-1]] for index in step]
+        indices: list[int | None] = []
+        for step in steps[:-1]:
+            indices += _filled(step, order.rows_per_step, num_portions)
+        indices += steps[-1]
     else:
         wanted = num_steps * order.rows_per_step
         endless = itertools.chain.from_iterable(order.steps(0, wanted))
