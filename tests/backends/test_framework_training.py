@@ -34,7 +34,7 @@ def train_spec(**values) -> TrainSpec:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data") / "数据 data", num_train=13)
+    return write_data(tmp_path_factory.mktemp("data") / "数据 data", num_train=14)
 
 
 @pytest.fixture(scope="module")

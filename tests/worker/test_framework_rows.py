@@ -9,7 +9,7 @@ from torch import nn
 from bakeoff.worker.batches import Order, digest_order
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
-from bakeoff.worker.framework_rows import FixedTexts, sequence, write_messages
+from bakeoff.worker.framework_rows import FixedTexts, can_fill, sequence, write_messages
 from bakeoff.worker.framework_seen import Seen
 from bakeoff.worker.rows import IGNORED, Row, Rows
 
@@ -37,7 +37,7 @@ def rows_of(number: int) -> Rows:
 )
 def test_segments_become_turns_that_are_read_and_learned_in_turn(segments, expected, tmp_path):
     raw = {"id": "row-0", "segments": [{"text": text, "loss": loss} for text, loss in segments]}
-    kept = sequence(rows_of(1), Order(1, 1, seed=0), 1)
+    kept = sequence(rows_of(1), Order(1, 1, seed=0), 1, num_portions=1)
     fixed = FixedTexts("<s>", "</s>", known="<s>", filler=[])
     write_messages(tmp_path / "rows.jsonl", [raw], kept, fixed)
     (line,) = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
@@ -53,7 +53,7 @@ def test_the_order_is_that_of_the_built_in_trainer(num_rows, rows_per_step, num_
     rows = rows_of(num_rows)
     order = Order(num_rows, rows_per_step, seed=7)
     num_steps = order.count_steps(num_epochs, None)
-    made = sequence(rows, order, num_steps)
+    made = sequence(rows, order, num_steps, num_portions=1)
     steps = list(order.steps(0, num_steps))
     for number, indices in enumerate(steps, start=1):
         assert made.of_step(number) == [rows.rows[index] for index in indices]
@@ -62,7 +62,7 @@ def test_the_order_is_that_of_the_built_in_trainer(num_rows, rows_per_step, num_
 
 def test_a_short_step_in_the_middle_is_filled_with_rows_that_teach_nothing(tmp_path):
     order = Order(3, 2, seed=7)
-    made = sequence(rows_of(3), order, order.count_steps(2, None))
+    made = sequence(rows_of(3), order, order.count_steps(2, None), num_portions=1)
     assert [index is None for index in made.indices] == [False] * 3 + [True] + [False] * 3
     raw = [{"id": f"row-{i}", "segments": [{"text": "x", "loss": True}]} for i in range(3)]
     filler = [{"role": "user", "content": "nothing"}]
@@ -72,6 +72,22 @@ def test_a_short_step_in_the_middle_is_filled_with_rows_that_teach_nothing(tmp_p
     assert [json.loads(line)["messages"] == filler for line in lines] == [
         index is None for index in made.indices
     ]
+
+
+def test_every_forward_pass_of_a_short_step_gets_a_row_that_teaches():
+    order = Order(11, 8, seed=7)
+    made = sequence(rows_of(11), order, 4, num_portions=2)
+    short = [index is None for index in made.indices[8:16]]
+    assert short == [False, False, True, True, False, True, True, True]
+    assert made.of_step(2) == [made.rows[index] for index in list(order.steps(0, 2))[1]]
+
+
+def test_where_too_few_rows_are_left_epochs_run_into_each_other():
+    order = Order(9, 8, seed=7)
+    num_steps = order.count_steps(2, None)
+    assert not can_fill(order, num_steps, num_portions=2)
+    made = sequence(rows_of(9), order, num_steps, num_portions=2)
+    assert [len(made.of_step(step)) for step in range(1, num_steps + 1)] == [8] * 4
 
 
 class Model(nn.Module):
@@ -96,7 +112,7 @@ def feed(seen: Seen, rows: list[Row], *, width: int, divisor: int | None = None)
 
 
 def test_rows_as_prepared_are_counted_and_no_difference_is_seen():
-    made = sequence(rows_of(4), Order(4, 2, seed=0), 2)
+    made = sequence(rows_of(4), Order(4, 2, seed=0), 2, num_portions=1)
     seen = Seen(made)
     feed(seen, made.of_step(1), width=8, divisor=6)
     counts = seen.end_step(1)
@@ -121,7 +137,7 @@ def test_rows_as_prepared_are_counted_and_no_difference_is_seen():
     ],
 )
 def test_a_row_that_is_not_as_prepared_is_named(change, difference):
-    made = sequence(rows_of(4), Order(4, 2, seed=0), 2)
+    made = sequence(rows_of(4), Order(4, 2, seed=0), 2, num_portions=1)
     seen = Seen(made)
     feed(seen, change(made.of_step(1)), width=8)
     seen.end_step(1)
@@ -130,7 +146,7 @@ def test_a_row_that_is_not_as_prepared_is_named(change, difference):
 
 
 def test_what_a_model_is_given_while_it_is_evaluated_is_not_counted():
-    seen = Seen(sequence(rows_of(2), Order(2, 2, seed=0), 1))
+    seen = Seen(sequence(rows_of(2), Order(2, 2, seed=0), 1, num_portions=1))
     model = Model().eval()
     seen.watch(model)
     model(input_ids=torch.ones(1, 3), labels=torch.ones(1, 3))

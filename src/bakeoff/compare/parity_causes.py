@@ -8,8 +8,8 @@ _CAUSES = {
         "computes it for every token, and so does ms-swift here (`use_logits_to_keep: false`)"
     ),
     "order of rows within a step": (
-        "where the built-in trainer pads, it puts rows of like length together; the step's loss "
-        "and gradient are sums over the same rows"
+        "where the built-in trainer pads, it puts rows of like length together; loss and gradient "
+        "of the step are sums over the same rows"
     ),
     "format of the optimiser's state": "AdamW's state has the format of the weights that it trains",
 }

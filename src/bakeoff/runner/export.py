@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from bakeoff.backends import BACKENDS
-from bakeoff.backends.frameworks.training import Framework
+from bakeoff.backends.frameworks.training import OUTPUT_DIR, Framework
 from bakeoff.base.errors import UserError
 from bakeoff.base.files import folder_when_whole, write_text_atomic
 from bakeoff.envs import ENVIRONMENTS
@@ -19,7 +19,7 @@ from bakeoff.schema.plan import DataStep, ModelStep, TrainPlan
 from bakeoff.store.runs import Store
 
 NOTE = "README.md"
-_OURS = {"job.json", "events.jsonl", "environment.json", "log.txt"}
+_OURS = {OUTPUT_DIR, "job.json", "events.jsonl", "environment.json", "log.txt"}
 """What the worker needs or leaves, and the framework does not."""
 
 

@@ -19,7 +19,7 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
 from bakeoff.worker.framework_job import FrameworkJob, read_framework_job
-from bakeoff.worker.framework_rows import Sequence, sequence
+from bakeoff.worker.framework_rows import Sequence, can_fill, sequence
 from bakeoff.worker.machine import choose_device, write_environment, write_json_atomic
 from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
@@ -123,11 +123,17 @@ def _prepare(job: FrameworkJob, events: Events) -> Prepared:
     train, validation = load_rows(job, tokenizer, events)
     order = Order(len(train.rows), job.train.rows_per_step, job.seed)
     num_steps = order.count_steps(job.train.num_epochs, job.train.max_steps)
+    num_portions = job.train.gradient_accumulation
+    if not can_fill(order, num_steps, num_portions=num_portions):
+        events.warning(
+            f"{len(train.rows)} rows do not divide evenly into steps of {job.train.rows_per_step}: "
+            "the last step of each epoch but the very last is filled with rows of the next."
+        )
     return Prepared(
         tokenizer,
         train,
         validation,
-        sequence(train, order, num_steps),
+        sequence(train, order, num_steps, num_portions=num_portions),
         count_warmup_steps(num_steps, job.train.warmup_ratio),
     )
 

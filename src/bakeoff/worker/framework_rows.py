@@ -68,13 +68,45 @@ class Sequence:
         return sha.hexdigest()
 
 
-def sequence(rows: Rows, order: Order, num_steps: int) -> Sequence:
-    """The order of the built-in trainer, every step but the very last a full one."""
-    indices: list[int | None] = []
-    for step in order.steps(0, num_steps):
-        indices += [None] * (-len(indices) % order.rows_per_step)
-        indices += step
+def sequence(rows: Rows, order: Order, num_steps: int, *, num_portions: int) -> Sequence:
+    """The order of the built-in trainer, every step but the very last a full one.
+
+    Args:
+        rows: of the split.
+        order: which of them each step takes.
+        num_steps: of the training.
+        num_portions: forward passes of one step.
+    """
+    steps = list(order.steps(0, num_steps))
+    if can_fill(order, num_steps, num_portions=num_portions):
+        filled = [_filled(step, order.rows_per_step, num_portions) for step in steps[:-1]]
+        indices = [index for step in [*filled, steps[-1]] for index in step]
+    else:
+        wanted = num_steps * order.rows_per_step
+        endless = itertools.chain.from_iterable(order.steps(0, wanted))
+        indices = list(itertools.islice(endless, wanted))
     return Sequence(rows.rows, indices, num_steps, order.rows_per_step)
+
+
+def can_fill(order: Order, num_steps: int, *, num_portions: int) -> bool:
+    """Whether each forward pass can have a row that teaches something.
+
+    ms-swift takes the mean over the labels of a pass, which is no number where there are none. Else
+    the last step of each epoch but the very last gets rows of the next one.
+    """
+    num_left = order.num_rows % order.rows_per_step
+    return num_steps <= order.steps_per_epoch or num_left == 0 or num_left >= num_portions
+
+
+def _filled(step: list[int], rows_per_step: int, num_portions: int) -> list[int | None]:
+    """The rows of a step, in order, spread over its forward passes."""
+    size = rows_per_step // num_portions
+    filled: list[int | None] = []
+    remaining = iter(step)
+    for portion in range(num_portions):
+        share = len(step) // num_portions + (portion < len(step) % num_portions)
+        filled += [*itertools.islice(remaining, share), *[None] * (size - share)]
+    return filled
 
 
 def write_messages(
