@@ -177,3 +177,13 @@ def test_only_whole_checkpoints_of_the_same_job_are_found(tmp_path):
     assert {path.name for path in folder.glob("checkpoint-*")} == {"checkpoint-5", "checkpoint-10"}
     assert FrameworkCheckpoints(folder, "another job").newest() is None
     assert list(folder.glob("checkpoint-*")) == []
+
+
+def test_a_model_that_was_saved_but_not_handed_back_goes(tmp_path):
+    # LLaMA-Factory refuses to start over one; with a checkpoint it goes on from that.
+    checkpoints = FrameworkCheckpoints(tmp_path / "trainer", "this job")
+    assert checkpoints.newest() is None
+    model = tmp_path / "trainer" / "adapter_model.safetensors"
+    model.write_bytes(b"")
+    assert checkpoints.newest() is None
+    assert not model.exists()

@@ -35,6 +35,8 @@ class FrameworkCheckpoints:
             else:
                 found.append((step, path))
         if not found:
+            # A kill after the last step leaves a model here, over which LLaMA-Factory never starts.
+            self._start_afresh()
             return None
         step, path = max(found)
         return path, step
@@ -49,11 +51,17 @@ class FrameworkCheckpoints:
     def _take_over(self) -> None:
         """Leave nothing of another job."""
         owner = self.output_dir / _OWNER
-        mine = {"job_digest": self.job_digest}
-        if not owner.is_file() or json.loads(owner.read_text(encoding="utf-8")) != mine:
-            shutil.rmtree(self.output_dir, ignore_errors=True)
-            self.output_dir.mkdir(parents=True)
-            write_json_atomic(owner, mine)
+        if not owner.is_file() or json.loads(owner.read_text(encoding="utf-8")) != self._mine:
+            self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        shutil.rmtree(self.output_dir, ignore_errors=True)
+        self.output_dir.mkdir(parents=True)
+        write_json_atomic(self.output_dir / _OWNER, self._mine)
+
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"job_digest": self.job_digest}
 
 
 def _step(path: Path) -> int | None:

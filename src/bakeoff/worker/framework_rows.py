@@ -78,11 +78,10 @@ def sequence(rows: Rows, order: Order, num_steps: int, *, num_portions: int) -> 
         num_portions: forward passes of one step.
     """
     steps = list(order.steps(0, num_steps))
+    indices: list[int | None]
     if can_fill(order, num_steps, num_portions=num_portions):
-        indices: list[int | None] = []
-        for step in steps[:-1]:
-            indices += _filled(step, order.rows_per_step, num_portions)
-        indices += steps[-1]
+        filled = (_filled(step, order.rows_per_step, num_portions) for step in steps[:-1])
+        indices = [*itertools.chain.from_iterable(filled), *steps[-1]]
     else:
         wanted = num_steps * order.rows_per_step
         endless = itertools.chain.from_iterable(order.steps(0, wanted))
