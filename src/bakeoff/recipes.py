@@ -175,8 +175,10 @@ class _Reader:
         if key[:2] == _TEMPLATE_KEY:
             return _template_text(node, self.base, self.positions.get(_TEMPLATE_KEY, self.name))
         place = key[:-1] if key and isinstance(key[-1], int) else key
-        if place in _SOURCE_KEYS or place[:1] == ("env",):
+        if place in _SOURCE_KEYS:
             return _absolute_source(node, self.base)
+        if place[:1] == ("env",):
+            return _absolute_interpreter(node, self.base)
         return _absolute_split(node, self.base) if place in _SPLIT_KEYS else _scalar(node)
 
     def _read_entry(self, node: Any, name: Any, key: Key) -> Any:
@@ -202,6 +204,14 @@ def _absolute_source(value: Any, base: Path) -> Any:
     if path.exists() or _is_written_as_path(value) or _FILE_NAME.search(value):
         return str(path.resolve())
     return str(value)
+
+
+def _absolute_interpreter(value: Any, base: Path) -> Any:
+    """Links stay: one in a virtual environment is what makes it that environment."""
+    if not isinstance(value, str):
+        return _scalar(value)
+    path = base / Path(_posix(value)).expanduser()
+    return str(path.absolute()) if path.exists() or _is_written_as_path(value) else str(value)
 
 
 def _absolute_split(value: Any, base: Path) -> Any:

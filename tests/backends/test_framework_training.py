@@ -34,7 +34,7 @@ def train_spec(**values) -> TrainSpec:
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory) -> Path:
-    return write_data(tmp_path_factory.mktemp("data") / "数据 data")
+    return write_data(tmp_path_factory.mktemp("data") / "数据 data", num_train=14)
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ CASES = {
         "train": train_spec(
             batch_size=2,
             gradient_accumulation=2,
-            num_epochs=2,
+            num_epochs=2.5,
             scheduler="constant",
             warmup_ratio=0.5,
             weight_decay=0.1,
@@ -122,7 +122,8 @@ DTYPES = {
 @pytest.mark.parametrize(("method", "precision"), DTYPES)
 def test_a_precision_is_the_same_everywhere(method, precision, name, trained):
     lora = LoraSpec(rank=4) if method == "lora" else None
-    plan = make_plan(method=method, lora=lora, train=train_spec(precision=precision))
+    spec = train_spec(precision=precision)
+    plan = make_plan(method=method, lora=lora, train=spec, device="auto")  # with and without a GPU
     for backend in ("builtin", name):
         effective = result_of(trained(backend, plan))["effective"]
         found = tuple(effective[key] for key in ("weight_dtype", "trained_dtype", "autocast"))
@@ -130,6 +131,7 @@ def test_a_precision_is_the_same_everywhere(method, precision, name, trained):
         assert effective["optimizer_dtype"] == effective["trained_dtype"]
 
 
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated:FutureWarning")
 @pytest.mark.parametrize(
     "values",
     [
@@ -320,4 +322,4 @@ def test_a_person_can_run_the_files_by_hand(name, tiny_model, data, tmp_path):
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert (tmp_path / "trainer" / "checkpoint-3").is_dir()
+    assert list((tmp_path / "trainer").glob("checkpoint-*"))

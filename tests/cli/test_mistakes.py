@@ -66,6 +66,13 @@ def test_an_unknown_backend(folder, tiny_model):
     assert "did you mean `builtin`?" in message
 
 
+def test_settings_for_an_unknown_backend(folder, tiny_model):
+    extra = {"llama_factory": {"neftune_noise_alpha": 5}}
+    message = _message(folder, _recipe(folder, tiny_model, extra=extra))
+    assert "r.yaml:5:9: `extra.llama_factory`: unknown" in message
+    assert "did you mean `llamafactory`?" in message
+
+
 def test_a_world_too_large_for_the_strategy(folder, tiny_model):
     message = _message(folder, _recipe(folder, tiny_model, world_size=2))
     assert "`world_size`: `single` runs one process" in message

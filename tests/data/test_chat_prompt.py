@@ -111,3 +111,14 @@ def test_plain_text_stands_as_it_is():
 def test_the_digest_tells_templates_special_tokens_and_system_messages_apart():
     made = [chat(), chat(INST), chat(eos="</s>"), chat(system="x"), chat(text="Q: {{prompt}}")]
     assert len({renderer.digest for renderer in made}) == len(made)
+
+
+@pytest.mark.parametrize("role", ["user", "assistant"])
+def test_a_template_that_leaves_words_out_is_refused(role):
+    misspelt = (
+        "{% for m in messages %}{{ m.role }}: "
+        f"{{{{ m.contnt if m.role == '{role}' else m.content }}}}{{{{ eos_token }}}}"
+        "{% endfor %}"
+    )
+    with pytest.raises(UserError, match=f"writes nothing of what the {role} says"):
+        chat(misspelt)

@@ -196,3 +196,13 @@ def test_the_text_of_a_recipe_holds_what_it_extends(tmp_path):
         < text.index("b.yaml, which the recipe above extends")
         < text.index("seed: 7")
     )
+
+
+def test_an_interpreter_is_named_by_its_link_and_not_by_what_the_link_leads_to(tmp_path):
+    (tmp_path / "venv").mkdir()
+    (tmp_path / "python3").write_text("", encoding="utf-8")
+    (tmp_path / "venv" / "python").symlink_to(tmp_path / "python3")
+    recipe = tmp_path / "recipe.yaml"
+    recipe.write_text("env: {swift: venv/python, llamafactory: swift}\n", encoding="utf-8")
+    values = load_recipe(recipe).values["env"]
+    assert values == {"swift": str(tmp_path / "venv" / "python"), "llamafactory": "swift"}

@@ -32,6 +32,7 @@ def test_a_framework_whose_environment_is_of_no_use_does_not_stop_the_others(
     recipe = _write(tmp_path, tiny_model, tiny_data)
     done = bakeoff(tmp_path, "run", recipe, expect=1)
     assert "does not hold ms-swift" in done.stderr
+    assert "let `bakeoff env install swift` make an environment" in done.stderr
     records = json.loads(bakeoff(tmp_path, "results", "--json").stdout)
     assert [(r["kind"], r["cell"]["backend"], r["status"]) for r in records] == [
         ("train", "builtin", "finished"),

@@ -9,7 +9,7 @@ from torch import nn
 from bakeoff.worker.batches import Order, digest_order
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
-from bakeoff.worker.framework_rows import is_even, sequence, write_messages
+from bakeoff.worker.framework_rows import FixedTexts, can_fill, sequence, write_messages
 from bakeoff.worker.framework_seen import Seen
 from bakeoff.worker.rows import IGNORED, Row, Rows
 
@@ -37,8 +37,9 @@ def rows_of(number: int) -> Rows:
 )
 def test_segments_become_turns_that_are_read_and_learned_in_turn(segments, expected, tmp_path):
     raw = {"id": "row-0", "segments": [{"text": text, "loss": loss} for text, loss in segments]}
-    kept = sequence(rows_of(1), Order(1, 1, seed=0), 1)
-    write_messages(tmp_path / "rows.jsonl", [raw], kept, begin="<s>", end="</s>", plain="<s>")
+    kept = sequence(rows_of(1), Order(1, 1, seed=0), 1, num_portions=1)
+    fixed = FixedTexts("<s>", "</s>", known="<s>", filler=[])
+    write_messages(tmp_path / "rows.jsonl", [raw], kept, fixed)
     (line,) = (tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()
     messages = json.loads(line)["messages"]
     assert [message["content"] for message in messages] == expected
@@ -46,26 +47,47 @@ def test_segments_become_turns_that_are_read_and_learned_in_turn(segments, expec
 
 
 @pytest.mark.parametrize(
-    ("num_rows", "rows_per_step", "num_epochs"), [(12, 4, 3), (12, 5, 1), (12, 4, 0.5), (3, 8, 1)]
+    ("num_rows", "rows_per_step", "num_epochs"), [(12, 4, 3), (12, 5, 1), (12, 5, 2.5), (3, 8, 1)]
 )
 def test_the_order_is_that_of_the_built_in_trainer(num_rows, rows_per_step, num_epochs):
     rows = rows_of(num_rows)
     order = Order(num_rows, rows_per_step, seed=7)
     num_steps = order.count_steps(num_epochs, None)
-    assert is_even(order, num_steps)
-    made = sequence(rows, order, num_steps)
+    made = sequence(rows, order, num_steps, num_portions=1)
     steps = list(order.steps(0, num_steps))
     for number, indices in enumerate(steps, start=1):
         assert made.of_step(number) == [rows.rows[index] for index in indices]
     assert made.digest() == digest_order(rows.rows, order, num_steps)
 
 
-def test_epochs_that_do_not_divide_into_steps_run_into_each_other():
-    order = Order(12, 5, seed=7)
-    assert not is_even(order, order.count_steps(2, None))
-    made = sequence(rows_of(12), order, order.count_steps(2, None))
-    assert [len(made.of_step(step)) for step in range(1, made.num_steps + 1)] == [5] * 6
-    assert sorted(made.indices[:12]) == sorted(made.indices[12:24]) == list(range(12))
+def test_a_short_step_in_the_middle_is_filled_with_rows_that_teach_nothing(tmp_path):
+    order = Order(3, 2, seed=7)
+    made = sequence(rows_of(3), order, order.count_steps(2, None), num_portions=1)
+    assert [index is None for index in made.indices] == [False] * 3 + [True] + [False] * 3
+    raw = [{"id": f"row-{i}", "segments": [{"text": "x", "loss": True}]} for i in range(3)]
+    filler = [{"role": "user", "content": "nothing"}]
+    path = tmp_path / "rows.jsonl"
+    write_messages(path, raw, made, FixedTexts("", "", known="", filler=filler))
+    lines = path.read_text(encoding="utf-8").splitlines()
+    assert [json.loads(line)["messages"] == filler for line in lines] == [
+        index is None for index in made.indices
+    ]
+
+
+def test_every_forward_pass_of_a_short_step_gets_a_row_that_teaches():
+    order = Order(11, 8, seed=7)
+    made = sequence(rows_of(11), order, 4, num_portions=2)
+    short = [index is None for index in made.indices[8:16]]
+    assert short == [False, False, True, True, False, True, True, True]
+    assert made.of_step(2) == [made.rows[index] for index in list(order.steps(0, 2))[1]]
+
+
+def test_where_too_few_rows_are_left_epochs_run_into_each_other():
+    order = Order(9, 8, seed=7)
+    num_steps = order.count_steps(2, None)
+    assert not can_fill(order, num_steps, num_portions=2)
+    made = sequence(rows_of(9), order, num_steps, num_portions=2)
+    assert [len(made.of_step(step)) for step in range(1, num_steps + 1)] == [8] * 4
 
 
 class Model(nn.Module):
@@ -90,7 +112,7 @@ def feed(seen: Seen, rows: list[Row], *, width: int, divisor: int | None = None)
 
 
 def test_rows_as_prepared_are_counted_and_no_difference_is_seen():
-    made = sequence(rows_of(4), Order(4, 2, seed=0), 2)
+    made = sequence(rows_of(4), Order(4, 2, seed=0), 2, num_portions=1)
     seen = Seen(made)
     feed(seen, made.of_step(1), width=8, divisor=6)
     counts = seen.end_step(1)
@@ -115,7 +137,7 @@ def test_rows_as_prepared_are_counted_and_no_difference_is_seen():
     ],
 )
 def test_a_row_that_is_not_as_prepared_is_named(change, difference):
-    made = sequence(rows_of(4), Order(4, 2, seed=0), 2)
+    made = sequence(rows_of(4), Order(4, 2, seed=0), 2, num_portions=1)
     seen = Seen(made)
     feed(seen, change(made.of_step(1)), width=8)
     seen.end_step(1)
@@ -124,7 +146,7 @@ def test_a_row_that_is_not_as_prepared_is_named(change, difference):
 
 
 def test_what_a_model_is_given_while_it_is_evaluated_is_not_counted():
-    seen = Seen(sequence(rows_of(2), Order(2, 2, seed=0), 1))
+    seen = Seen(sequence(rows_of(2), Order(2, 2, seed=0), 1, num_portions=1))
     model = Model().eval()
     seen.watch(model)
     model(input_ids=torch.ones(1, 3), labels=torch.ones(1, 3))
@@ -143,13 +165,25 @@ def test_keys_are_set_added_and_taken_out_and_all_else_stays(tmp_path):
 
 
 def test_only_whole_checkpoints_of_the_same_job_are_found(tmp_path):
-    checkpoints = FrameworkCheckpoints(tmp_path, "this job")
-    for step in (5, 10, 15):
-        (tmp_path / f"checkpoint-{step}").mkdir()
-        (tmp_path / f"checkpoint-{step}" / "weights").write_bytes(b"x")
-    checkpoints.mark(5)
-    checkpoints.mark(10)
-    assert checkpoints.newest() == (tmp_path / "checkpoint-10", 10)
-    assert not (tmp_path / "checkpoint-15").exists()
-    assert FrameworkCheckpoints(tmp_path, "another job").newest() is None
-    assert list(tmp_path.iterdir()) == []
+    folder = tmp_path / "trainer"
+    checkpoints = FrameworkCheckpoints(folder, "this job")
+    assert checkpoints.newest() is None
+    for step, state in ((5, '{"global_step": 5}'), (10, '{"global_step": 10}'), (15, '{"glob')):
+        (folder / f"checkpoint-{step}").mkdir()
+        (folder / f"checkpoint-{step}" / "trainer_state.json").write_text(state, encoding="utf-8")
+    (folder / "checkpoint-20").mkdir()
+    checkpoints.keep(10)
+    assert checkpoints.newest() == (folder / "checkpoint-10", 10)
+    assert {path.name for path in folder.glob("checkpoint-*")} == {"checkpoint-5", "checkpoint-10"}
+    assert FrameworkCheckpoints(folder, "another job").newest() is None
+    assert list(folder.glob("checkpoint-*")) == []
+
+
+def test_a_model_that_was_saved_but_not_handed_back_goes(tmp_path):
+    # LLaMA-Factory refuses to start over one; with a checkpoint it goes on from that.
+    checkpoints = FrameworkCheckpoints(tmp_path / "trainer", "this job")
+    assert checkpoints.newest() is None
+    model = tmp_path / "trainer" / "adapter_model.safetensors"
+    model.write_bytes(b"")
+    assert checkpoints.newest() is None
+    assert not model.exists()

@@ -32,6 +32,11 @@ def test_equal_jobs_in_other_folders_have_equal_digests():
     assert here.digest != read_job(job(Path("a"), Path("b"), seed=1)).digest
 
 
+def test_checkpoints_are_used_by_a_job_that_saves_them_more_often():
+    often, rarely = (read_job(job(Path("a"), Path("b"), save_every=n)) for n in (5, 50))
+    assert often.digest == rarely.digest
+
+
 @pytest.mark.parametrize("scheduler", ["cosine", "linear", "constant"])
 @pytest.mark.parametrize(("num_steps", "warmup_ratio"), [(10, 0.25), (7, 0.0), (1, 0.03)])
 def test_learning_rates_are_those_of_transformers(scheduler, num_steps, warmup_ratio):

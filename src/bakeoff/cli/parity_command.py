@@ -21,7 +21,7 @@ def parity(  # noqa: PLR0913, PLR0917 - the options of a command
     steps: Annotated[int, typer.Option(min=1, help="Optimiser steps of each training.")] = 3,
     seeds: Annotated[
         int,
-        typer.Option(min=1, help="Trainings a backend; from 3 on their loss curves are compared."),
+        typer.Option(min=1, help="Trainings a backend; from 2 on their loss curves are compared."),
     ] = 1,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 if anything differs.")

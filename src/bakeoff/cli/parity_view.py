@@ -77,10 +77,14 @@ def _verdict(parity: Parity) -> Text:
     same = parity.tokens_equal and parity.labels_equal
     words = "equal token ids and labels" if same else "token ids or labels DIFFER"
     serious = sum(difference.affects == "result" for difference in parity.differences)
-    style = "green" if same and not serious else "yellow"
+    failed = dict.fromkeys(name for cell in parity.cells for name in cell.failed)
+    style = "green" if same and not serious and not failed else "yellow"
     others = len(parity.differences) - serious
-    return Text(
+    said = (
         f"{', '.join(parity.backends)}: {words}; {serious} differences that touch the result, "
-        f"{others} that touch its cost",
-        style,
+        f"{others} that touch its cost"
     )
+    verdict = Text(said if parity.backends else "there is nothing to compare", style)
+    if failed:
+        verdict.append(f"\nnot compared where it failed: {', '.join(failed)}", "bold red")
+    return verdict

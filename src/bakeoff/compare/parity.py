@@ -71,7 +71,7 @@ def _compare(cell: ProbedCell) -> CellParity:
             *token_differences,
             *_loss_differences(first, reference, LOSS_TOLERANCE[cell.precision]),
             *_setting_differences(first, probes),
-            *_curve_differences(curves),
+            *_curve_differences(curves, LOSS_TOLERANCE[cell.precision]),
         ),
         failed=failed,
         first_rows={n: p.steps[0].rows[0] for n, p in probes.items() if p.steps},
@@ -83,11 +83,15 @@ def _equal(
     reference: Reference,
     part: Callable[[ProbedRow], tuple[int, ...]],
 ) -> bool:
-    """Whether all steps of all backends are alike, and the first one is the reference's."""
+    """Whether all steps of all backends are alike, and the first one is the reference's.
+
+    A step is a sum over its rows, whatever their order.
+    """
     steps = [
-        [[part(row) for row in step.rows] for step in probe.steps] for probe in probes.values()
+        [sorted(part(row) for row in step.rows) for step in probe.steps]
+        for probe in probes.values()
     ]
-    first = [part(row) for row in reference.rows]
+    first = sorted(part(row) for row in reference.rows)
     return bool(steps) and all(one == steps[0] for one in steps) and steps[0][:1] == [first]
 
 
@@ -97,13 +101,16 @@ def _row_differences(probes: Mapping[str, Probe], reference: Reference) -> Itera
     found = {name: list(probe.steps[0].rows) for name, probe in probes.items() if probe.steps}
     wrong = {name: rows for name, rows in found.items() if rows != wanted}
     if not wrong:
-        later = {n: tuple(step.rows for step in probe.steps) for n, probe in probes.items()}
+        later = {
+            name: tuple(tuple(sorted(step.rows, key=repr)) for step in probe.steps)
+            for name, probe in probes.items()
+        }
         if len(set(later.values())) > 1:
             yield _difference("rows after the first step", dict.fromkeys(later, "differ"), "result")
         return
     if all(sorted(rows, key=repr) == sorted(wanted, key=repr) for rows in wrong.values()):
         values = {name: "another order" if name in wrong else "the recipe's" for name in found}
-        yield _difference("order of rows within a step", values, "result")
+        yield _difference("order of rows within a step", values, "cost")
         return
     for what, part in (("token ids", "token_ids"), ("labels", "labels")):
         places = {name: _first_unlike(rows, wanted, part) for name, rows in found.items()}
@@ -215,30 +222,32 @@ def _logits_at(step: ProbedStep) -> str:
     )
 
 
-def _curve_differences(curves: Curves) -> Iterator[Difference]:
-    """Whether the mean curves of the seeds lie apart by more than seeds do.
+def _curve_differences(curves: Curves, tolerance: float) -> Iterator[Difference]:
+    """Whether the mean curves of the seeds lie apart by more than seeds do, and than rounding does.
 
     Needs two seeds at least. The spread of a step is the larger of the two backends' standard
-    deviations between seeds.
+    deviations between seeds; it is nothing where a step takes all rows, whatever the seed.
     """
     usable = {name: several for name, several in curves.items() if len(several) > 1}
     names = list(usable)
     apart: dict[str, str] = {}
     for index, name in enumerate(names):
         for other in names[:index]:
-            text = _apart(usable[other], usable[name])
+            text = _apart(usable[other], usable[name], tolerance)
             if text is not None:
                 apart[f"{other} and {name}"] = text
     if apart:
         yield _difference("loss curves over the seeds", apart, "result")
 
 
-def _apart(a: Sequence[tuple[float, ...]], b: Sequence[tuple[float, ...]]) -> str | None:
+def _apart(
+    a: Sequence[tuple[float, ...]], b: Sequence[tuple[float, ...]], tolerance: float
+) -> str | None:
     steps = zip(zip(*a, strict=True), zip(*b, strict=True), strict=False)
     for number, (ours, theirs) in enumerate(steps, start=1):
         gap = abs(fmean(ours) - fmean(theirs))
         spread = max(stdev(ours), stdev(theirs))
-        if gap > _CURVE_DEVIATIONS * spread:
+        if gap > max(_CURVE_DEVIATIONS * spread, tolerance * fmean(ours)):
             return (
                 f"step {number}: {fmean(ours):.4f} and {fmean(theirs):.4f}, while seeds spread by "
                 f"{spread:.4f}"

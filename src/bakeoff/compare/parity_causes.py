@@ -7,9 +7,9 @@ _CAUSES = {
         "the built-in trainer leaves the output layer out where nothing is learned; LLaMA-Factory "
         "computes it for every token, and so does ms-swift here (`use_logits_to_keep: false`)"
     ),
-    "format of trained weights": (
-        "the built-in trainer and PEFT keep adapters in fp32 beside bf16 weights; under "
-        "`precision: bf16` LLaMA-Factory keeps what it trains in bf16 as well (`pure_bf16`)"
+    "order of rows within a step": (
+        "where the built-in trainer pads, it puts rows of like length together; loss and gradient "
+        "of the step are sums over the same rows"
     ),
     "format of the optimiser's state": "AdamW's state has the format of the weights that it trains",
 }

@@ -122,6 +122,7 @@ class ChatPrompt:
         self._chat = chat
         self._question = QuestionTemplate(spec.text)
         self._renderer = ChatRenderer(chat)
+        _require_words(self._renderer)
 
     @property
     def digest(self) -> str:
@@ -182,6 +183,31 @@ class ChatPrompt:
                 "question and answer",
             )
         return whole[len(start) :]
+
+
+def _require_words(renderer: ChatRenderer) -> None:
+    """Jinja writes nothing for a name that it does not know, so `message.contnt` goes unseen.
+
+    Raises:
+        UserError: The template leaves out what the user or the assistant says.
+    """
+    for role, place in (("user", 0), ("assistant", 1)):
+        said = [["one", "one"], ["one", "one"]]
+        said[1][place] = "two"
+        try:
+            texts = {_said(renderer, *words) for words in said}
+        except UserError:
+            return  # a template that refuses these turns tells so at a row that it refuses
+        if len(texts) == 1:
+            raise UserError(
+                f"`prompt.template` writes nothing of what the {role} says",
+                hint="write each message's `content`, spelt so",
+            )
+
+
+def _said(renderer: ChatRenderer, question: str, answer: str) -> str:
+    turns = [{"role": "user", "content": question}, {"role": "assistant", "content": answer}]
+    return renderer.render(turns, ask=False)
 
 
 def _without_space_at_end(answer: str, content: str) -> str:

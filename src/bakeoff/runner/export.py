@@ -5,7 +5,7 @@ import tempfile
 from pathlib import Path
 
 from bakeoff.backends import BACKENDS
-from bakeoff.backends.frameworks.training import Framework
+from bakeoff.backends.frameworks.training import OUTPUT_DIR, Framework
 from bakeoff.base.errors import UserError
 from bakeoff.base.files import folder_when_whole, write_text_atomic
 from bakeoff.envs import ENVIRONMENTS
@@ -19,7 +19,7 @@ from bakeoff.schema.plan import DataStep, ModelStep, TrainPlan
 from bakeoff.store.runs import Store
 
 NOTE = "README.md"
-_OURS = {"job.json", "events.jsonl", "environment.json", "log.txt"}
+_OURS = {OUTPUT_DIR, "job.json", "events.jsonl", "environment.json", "log.txt"}
 """What the worker needs or leaves, and the framework does not."""
 
 
@@ -34,11 +34,11 @@ def export_training(
     """Write the one training of ``study`` into ``output_dir``, which appears when whole.
 
     Raises:
-        UserError: There are several trainings, or the folder holds something else.
+        UserError: There are several trainings, or the folder is not empty.
         RunError: The rows could not be written; holds the end of the log.
     """
     step = _only_training(study)
-    _require_ours(output_dir)
+    _require_empty(output_dir)
     backend = BACKENDS.get(step.backend)()
     if not isinstance(backend, Framework):
         raise UserError(f"the backend `{step.backend}` has no files of its own")
@@ -82,13 +82,13 @@ def _only_training(study: PreparedStudy) -> TrainPlan:
     )
 
 
-def _require_ours(folder: Path) -> None:
-    """What stands there already must be an export, which is replaced."""
+def _require_empty(folder: Path) -> None:
+    """Nothing is replaced, not even an export: a model may have been trained in it since."""
     if folder.exists() and not folder.is_dir():
         raise UserError(f"{folder} is a file", hint="name a folder that is not there yet")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / NOTE).is_file():
+    if folder.is_dir() and any(folder.iterdir()):
         raise UserError(
-            f"{folder} holds other files, which an export would replace",
+            f"{folder} holds files already, which an export does not replace",
             hint="name a folder that is empty or not there yet",
         )
 

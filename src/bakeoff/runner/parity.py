@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bakeoff.backends import BACKENDS
 from bakeoff.backends.builtin import reference_launch
+from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.files import read_json
 from bakeoff.base.hashing import short_id
 from bakeoff.base.locks import locked
@@ -17,7 +18,14 @@ from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.events import StepEvent
 from bakeoff.schema.parity import Probe, ProbedCell, ProbedRun, Reference
-from bakeoff.schema.plan import AxisValue, EvalPlan, TrainPlan, run_name
+from bakeoff.schema.plan import (
+    AxisValue,
+    EnvironmentStep,
+    EvalPlan,
+    Source,
+    TrainPlan,
+    run_name,
+)
 from bakeoff.store.runs import Store
 
 FOLDER = "parity"
@@ -34,6 +42,9 @@ class ParityRunner:
         self._plan = study.plan
         self._workspace = workspace
         self._observer = observer
+        self._broken: dict[str, str] = {}
+        """Environments by step id, and what is wrong with them."""
+
         self._folder = workspace.runs_dir / FOLDER / study.plan.study
         self._executor = Executor(
             study.plan.study,
@@ -56,14 +67,28 @@ class ParityRunner:
             for index, step in enumerate(steps, start=1):
                 self._observer.step_started(step, Position(index, len(steps)))
                 if isinstance(step, TrainPlan):
-                    cell = short_id(_common(step))
-                    runs.setdefault(cell, []).append((step, self._probe(step)))
+                    run = self._probe(step)
+                    runs.setdefault(short_id(_common(step)), []).append((step, run))
+                    if run.error is not None:
+                        self._observer.step_skipped(step, run.error.partition("\n")[0])
+                        continue
                 else:
-                    self._executor.bring(step)
+                    self._bring(step)
                 self._observer.step_finished(step, None, reused=False)
             return [self._cell(several) for several in runs.values()]
 
+    def _bring(self, step: Source) -> None:
+        try:
+            self._executor.bring(step)
+        except (UserError, RunError) as error:
+            if not isinstance(step, EnvironmentStep):
+                raise
+            self._broken[step.id] = str(error)
+
     def _probe(self, step: TrainPlan) -> ProbedRun:
+        broken = self._broken.get(step.environment_id or "")
+        if broken is not None:
+            return ProbedRun(backend=step.backend, seed=step.seed, error=broken)
         run_dir = self._fresh(run_name(step))
         backend = BACKENDS.get(step.backend)()
         inputs = replace(self._executor.inputs_of(step), probe=True)

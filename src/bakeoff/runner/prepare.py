@@ -67,7 +67,8 @@ def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Pat
         )
     except UserError as error:
         raise _with_place(tree, error) from error
-    problems = list(dict.fromkeys([*_unknown_environments(matrix), *problems_of(plan)]))
+    unknown = [*_unknown_environments(matrix), *_settings_of_nobody(tree)]
+    problems = list(dict.fromkeys([*unknown, *problems_of(plan)]))
     if problems:
         raise as_user_error(tree, problems)
     return PreparedStudy(tree=tree, plan=plan, base_dir=base_dir)
@@ -156,6 +157,17 @@ def _unknown_environments(matrix: Matrix) -> Iterator[Problem]:
             known = ", ".join(ENVIRONMENTS.names())
             message = f"there is no environment `{name}`; there are {known}"
             yield Problem(key=f"env.{name}", message=message)
+
+
+def _settings_of_nobody(tree: RecipeTree) -> Iterator[Problem]:
+    """Settings for a trainer that there is not: no cell would take them."""
+    extra = tree.values.get("extra")
+    for settings in extra if isinstance(extra, list) else [extra or {}]:
+        for name in settings:
+            try:
+                BACKENDS.get(name)
+            except UserError as error:
+                yield Problem(key=f"extra.{name}", message=str(error), hint=error.hint)
 
 
 def _evaluation_problems(step: EvalPlan) -> Iterator[Problem]:

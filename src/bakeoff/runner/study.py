@@ -101,7 +101,7 @@ class StudyRunner:
                 if not isinstance(step, EnvironmentStep):
                     raise
                 self._broken[step.id] = str(error)
-                self._observer.step_skipped(step, str(error))
+                self._observer.step_skipped(step, _in_full(error))
                 return
         self._observer.step_finished(step, None, reused=step.id not in needed)
 
@@ -169,3 +169,9 @@ class StudyRunner:
                 started_at=now_utc(),
             )
         )
+
+
+def _in_full(error: UserError | RunError) -> str:
+    """With what can be done about it, or the end of the log that says more."""
+    more = error.log_tail if isinstance(error, RunError) else error.hint
+    return f"{error}\n{more}" if more else str(error)

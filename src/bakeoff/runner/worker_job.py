@@ -6,6 +6,7 @@ from pathlib import Path
 from bakeoff.base.errors import RunError
 from bakeoff.base.files import write_text_atomic
 from bakeoff.base.process import Child, log_tail
+from bakeoff.schema.events import EndEvent, read_events_file
 from bakeoff.schema.plan import Launch
 
 
@@ -13,7 +14,7 @@ def run_worker(launch: Launch, folder: Path, *, environment: Mapping[str, str]) 
     """Write the launch's files into ``folder`` and run it there.
 
     Raises:
-        RunError: It failed; holds the end of its log.
+        RunError: It failed; says what the worker says, and holds the end of its log.
     """
     for name, text in launch.files.items():
         write_text_atomic(folder / name, text)
@@ -22,6 +23,11 @@ def run_worker(launch: Launch, folder: Path, *, environment: Mapping[str, str]) 
         while (code := child.wait(1.0)) is None:
             pass
     if code != 0:
-        raise RunError(
-            f"`{' '.join(launch.argv[-2:])}` ended with exit code {code}", log_tail=log_tail(log)
-        )
+        reason = f"`{' '.join(launch.argv[-2:])}` ended with exit code {code}"
+        raise RunError(_told(folder) or reason, log_tail=log_tail(log))
+
+
+def _told(folder: Path) -> str | None:
+    """The worker's own sentence, which it does not repeat in its log."""
+    events = read_events_file(folder / "events.jsonl")
+    return next((event.error for event in events if isinstance(event, EndEvent)), None)

@@ -19,8 +19,8 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
 from bakeoff.worker.framework_job import FrameworkJob, read_framework_job
-from bakeoff.worker.framework_rows import Sequence, is_even, sequence
-from bakeoff.worker.machine import write_environment, write_json_atomic
+from bakeoff.worker.framework_rows import Sequence, can_fill, sequence
+from bakeoff.worker.machine import choose_device, write_environment, write_json_atomic
 from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 
@@ -79,7 +79,8 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
         JobError: the job cannot be done as it was asked.
     """
     settings = read_framework_job(job)
-    _choose_gpu(settings.device)
+    if not settings.only_prepare:
+        _choose_gpu(settings.device)
     module: FrameworkModule = importlib.import_module(_FRAMEWORKS[settings.framework])
     if not (run_dir / RESULT).exists():
         with contextlib.closing(Events(run_dir / "events.jsonl")) as events:
@@ -91,9 +92,8 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
 
 def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Events) -> None:
     environment = write_environment(run_dir)
-    from bakeoff.worker.machine import choose_device
-
-    choose_device(job.device)
+    # An export may be meant for another machine: its files say what the recipe says.
+    is_cpu = job.device == "cpu" if job.only_prepare else choose_device(job.device).type == "cpu"
     events.phase("load_data")
     checkpoints = FrameworkCheckpoints(run_dir / OUTPUT_DIR, job.digest)
     newest = checkpoints.newest()
@@ -106,6 +106,7 @@ def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Ev
             "max_steps": prepared.sequence.num_steps,
             "warmup_steps": prepared.num_warmup_steps,
             "resume_from_checkpoint": f"{OUTPUT_DIR}/{newest[0].name}" if newest else None,
+            "use_cpu": is_cpu,
             **module.settings(job, run_dir),
         },
     )
@@ -122,7 +123,8 @@ def _prepare(job: FrameworkJob, events: Events) -> Prepared:
     train, validation = load_rows(job, tokenizer, events)
     order = Order(len(train.rows), job.train.rows_per_step, job.seed)
     num_steps = order.count_steps(job.train.num_epochs, job.train.max_steps)
-    if not is_even(order, num_steps):
+    num_portions = job.train.gradient_accumulation
+    if not can_fill(order, num_steps, num_portions=num_portions):
         events.warning(
             f"{len(train.rows)} rows do not divide evenly into steps of {job.train.rows_per_step}: "
             "the last step of each epoch but the very last is filled with rows of the next."
@@ -131,7 +133,7 @@ def _prepare(job: FrameworkJob, events: Events) -> Prepared:
         tokenizer,
         train,
         validation,
-        sequence(train, order, num_steps),
+        sequence(train, order, num_steps, num_portions=num_portions),
         count_warmup_steps(num_steps, job.train.warmup_ratio),
     )
 

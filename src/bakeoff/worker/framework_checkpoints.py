@@ -1,7 +1,10 @@
 """The framework's own checkpoints: which of them are whole, and of this job.
 
-transformers writes a checkpoint under its final name from the start, so a kill leaves folders that
-look usable. A mark is put into each when all of it is on disk; folders without one are removed.
+transformers writes a checkpoint under its final name from the start and its ``trainer_state.json``
+last, so a kill leaves folders that only look usable; those are removed. The folder that holds the
+checkpoints is noted as this job's, since one of another job would be gone on from just the same.
+
+Accepted trade-off: a power cut in the seconds after a checkpoint may tear it.
 """
 
 import json
@@ -12,45 +15,58 @@ from pathlib import Path
 
 from bakeoff.worker.machine import write_json_atomic
 
-_MARK = "bakeoff.json"
+_OWNER = "job.json"
+_STATE = "trainer_state.json"
 
 
 @dataclass(frozen=True)
 class FrameworkCheckpoints:
     output_dir: Path
     job_digest: str
-    """A checkpoint of another job is not used."""
 
     def newest(self) -> tuple[Path, int] | None:
-        """The last whole checkpoint and the steps done in it; those that are not go."""
+        """The last whole checkpoint and the steps done in it; those that are not whole go."""
+        self._take_over()
         found = []
         for path in self.output_dir.glob("checkpoint-*"):
-            step = self._step(path)
+            step = _step(path)
             if step is None:
                 shutil.rmtree(path, ignore_errors=True)
             else:
                 found.append((step, path))
         if not found:
+            # A kill after the last step leaves a model here, over which LLaMA-Factory never starts.
+            self._start_afresh()
             return None
         step, path = max(found)
         return path, step
 
-    def mark(self, step: int) -> None:
-        """Call when the framework has written its checkpoint after ``step`` steps."""
-        path = self.output_dir / f"checkpoint-{step}"
-        for file in path.rglob("*"):
-            if file.is_file():
-                _force_to_disk(file)
-        write_json_atomic(path / _MARK, {"step": step, "job_digest": self.job_digest})
+    def keep(self, step: int) -> None:
+        """Force to disk what the framework has written after ``step`` steps."""
+        for path in (self.output_dir / f"checkpoint-{step}").rglob("*"):
+            if path.is_file():
+                with path.open("r+b") as file:
+                    os.fsync(file.fileno())
 
-    def _step(self, path: Path) -> int | None:
-        mark = path / _MARK
-        if not mark.is_file():
-            return None
-        state = json.loads(mark.read_text(encoding="utf-8"))
-        return int(state["step"]) if state["job_digest"] == self.job_digest else None
+    def _take_over(self) -> None:
+        """Leave nothing of another job."""
+        owner = self.output_dir / _OWNER
+        if not owner.is_file() or json.loads(owner.read_text(encoding="utf-8")) != self._mine:
+            self._start_afresh()
+
+    def _start_afresh(self) -> None:
+        shutil.rmtree(self.output_dir, ignore_errors=True)
+        self.output_dir.mkdir(parents=True)
+        write_json_atomic(self.output_dir / _OWNER, self._mine)
+
+    @property
+    def _mine(self) -> dict[str, str]:
+        return {"job_digest": self.job_digest}
 
 
-def _force_to_disk(path: Path) -> None:
-    with path.open("r+b") as file:
-        os.fsync(file.fileno())
+def _step(path: Path) -> int | None:
+    try:
+        state = json.loads((path / _STATE).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return int(state["global_step"])

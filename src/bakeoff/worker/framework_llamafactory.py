@@ -7,7 +7,7 @@ from typing import Any
 
 from bakeoff.worker.framework_config import plain_values
 from bakeoff.worker.framework_job import FrameworkJob
-from bakeoff.worker.framework_rows import Sequence, beginning_text, write_messages
+from bakeoff.worker.framework_rows import FixedTexts, Sequence, beginning_text, write_messages
 from bakeoff.worker.rows import read_rows
 
 LEFT_BEHIND = ("model",)
@@ -16,9 +16,10 @@ _WEIGHT_TYPES = {"bf16": "bfloat16", "bf16-mixed": "float32", "fp32": "float32"}
 
 def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
     """The template `empty` adds no token, so the text itself holds the first and the last."""
-    begin = beginning_text(tokenizer)
+    begin, end = beginning_text(tokenizer), str(tokenizer.eos_token)
+    filler = [{"role": "user", "content": end}, {"role": "assistant", "content": ""}]
     raw = read_rows(job.data_dir / "train.jsonl")
-    write_messages(path, raw, kept, begin=begin, end=str(tokenizer.eos_token), plain=begin)
+    write_messages(path, raw, kept, FixedTexts(begin, end, known=begin, filler=filler))
 
 
 def settings(job: FrameworkJob, run_dir: Path) -> dict[str, Any]:

@@ -7,7 +7,7 @@ compared while it trains (``framework_seen.py``).
 import hashlib
 import itertools
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,51 +20,98 @@ Turn = tuple[str, str]
 
 
 @dataclass(frozen=True)
+class FixedTexts:
+    """What stands around the texts of every row."""
+
+    begin: str
+    """Put before the first text."""
+
+    end: str
+    """Put behind the last."""
+
+    known: str
+    """Taken away from the beginning of a row that has it already (from a chat template)."""
+
+    filler: list[dict[str, Any]]
+    """The messages of a row in which nothing is learned."""
+
+
+@dataclass(frozen=True)
 class Sequence:
-    """All rows of a training, one after the other, as one epoch."""
+    """All rows of a training, one after the other, as one epoch.
+
+    The last step of an epoch may have fewer rows than others. For a framework, to which all is one
+    epoch, such a step is filled up with rows in which nothing is learned (None). They change
+    nothing: losses and gradients are sums over label tokens.
+    """
 
     rows: list[Row]
     """The rows of the split; a row may come up several times below."""
 
-    indices: list[int]
+    indices: list[int | None]
     num_steps: int
     rows_per_step: int
 
     def of_step(self, step: int) -> list[Row]:
-        """The rows of a step, counted from 1."""
+        """The rows of a step, counted from 1, in which something is learned."""
         last = step * self.rows_per_step
-        return [self.rows[index] for index in self.indices[last - self.rows_per_step : last]]
+        part = self.indices[last - self.rows_per_step : last]
+        return [self.rows[index] for index in part if index is not None]
 
     def digest(self) -> str:
         """SHA-256 over token ids and labels, as ``batches.digest_order`` makes it."""
         encoded = [row.to_bytes() for row in self.rows]
         sha = hashlib.sha256()
         for index in self.indices:
-            sha.update(encoded[index])
+            if index is not None:
+                sha.update(encoded[index])
         return sha.hexdigest()
 
 
-def sequence(rows: Rows, order: Order, num_steps: int) -> Sequence:
-    """The order of training.
+def sequence(rows: Rows, order: Order, num_steps: int, *, num_portions: int) -> Sequence:
+    """The order of the built-in trainer, every step but the very last a full one.
 
-    A framework fills the last step of each epoch but the very last with rows of the next one, where
-    the built-in trainer makes a smaller step; equal where the rows divide evenly into steps.
+    Args:
+        rows: of the split.
+        order: which of them each step takes.
+        num_steps: of the training.
+        num_portions: forward passes of one step.
     """
-    indices: Iterable[int] = itertools.chain.from_iterable(order.steps(0, num_steps))
-    if not is_even(order, num_steps):
+    steps = list(order.steps(0, num_steps))
+    indices: list[int | None]
+    if can_fill(order, num_steps, num_portions=num_portions):
+        filled = (_filled(step, order.rows_per_step, num_portions) for step in steps[:-1])
+        indices = [*itertools.chain.from_iterable(filled), *steps[-1]]
+    else:
         wanted = num_steps * order.rows_per_step
         endless = itertools.chain.from_iterable(order.steps(0, wanted))
-        indices = itertools.islice(endless, wanted)
-    return Sequence(rows.rows, list(indices), num_steps, order.rows_per_step)
+        indices = list(itertools.islice(endless, wanted))
+    return Sequence(rows.rows, indices, num_steps, order.rows_per_step)
 
 
-def is_even(order: Order, num_steps: int) -> bool:
-    """Whether every step of several epochs is full."""
-    return num_steps <= order.steps_per_epoch or order.num_rows % order.rows_per_step == 0
+def can_fill(order: Order, num_steps: int, *, num_portions: int) -> bool:
+    """Whether each forward pass can have a row that teaches something.
+
+    ms-swift takes the mean over the labels of a pass, which is no number where there are none. Else
+    the last step of each epoch but the very last gets rows of the next one.
+    """
+    num_left = order.num_rows % order.rows_per_step
+    return num_steps <= order.steps_per_epoch or num_left == 0 or num_left >= num_portions
+
+
+def _filled(step: list[int], rows_per_step: int, num_portions: int) -> list[int | None]:
+    """The rows of a step, in order, spread over its forward passes."""
+    size = rows_per_step // num_portions
+    filled: list[int | None] = []
+    remaining = iter(step)
+    for portion in range(num_portions):
+        share = len(step) // num_portions + (portion < len(step) % num_portions)
+        filled += [*itertools.islice(remaining, share), *[None] * (size - share)]
+    return filled
 
 
 def write_messages(
-    path: Path, raw_rows: list[dict[str, Any]], kept: Sequence, *, begin: str, end: str, plain: str
+    path: Path, raw_rows: list[dict[str, Any]], kept: Sequence, texts: FixedTexts
 ) -> None:
     """Write the rows as conversations of alternating user and assistant, one a line.
 
@@ -72,15 +119,14 @@ def write_messages(
         path: of the JSONL file.
         raw_rows: all rows of the split, as they lie on disk.
         kept: those that are used, in order.
-        begin: put before the first text.
-        end: put behind the last.
-        plain: taken away from the beginning of a text that has it already (a chat template).
+        texts: what the framework needs around them.
     """
     by_id = {raw["id"]: raw for raw in raw_rows}
     with path.open("w", encoding="utf-8", newline="\n") as file:
         for index in kept.indices:
-            turns = list(_turns(by_id[kept.rows[index].id]["segments"]))
-            messages = _messages(turns, begin=begin, end=end, plain=plain)
+            messages = texts.filler
+            if index is not None:
+                messages = _messages(by_id[kept.rows[index].id]["segments"], texts)
             file.write(json.dumps({"messages": messages}, ensure_ascii=False) + "\n")
 
 
@@ -102,11 +148,11 @@ def _turns(segments: list[dict[str, Any]]) -> Iterator[Turn]:
         yield read, ""
 
 
-def _messages(turns: list[Turn], *, begin: str, end: str, plain: str) -> list[dict[str, str]]:
-    texts = [text for turn in turns for text in turn]
+def _messages(segments: list[dict[str, Any]], fixed: FixedTexts) -> list[dict[str, Any]]:
+    texts = [text for turn in _turns(segments) for text in turn]
     first = 0 if texts[0] else 1
-    texts[first] = texts[first].removeprefix(plain) if plain else texts[first]
-    texts[0] = begin + texts[0]
-    texts[-1] += end
+    texts[first] = texts[first].removeprefix(fixed.known)
+    texts[0] = fixed.begin + texts[0]
+    texts[-1] += fixed.end
     roles = itertools.cycle(("user", "assistant"))
     return [{"role": role, "content": text} for role, text in zip(roles, texts, strict=False)]

@@ -24,7 +24,7 @@ class StepCounts:
 
 
 class Seen:
-    """Collects the batches of each step as they enter the model.
+    """Collects the batches of each step as they enter the model, but rows that teach nothing.
 
     Tensors are kept as they are and looked at after the step, since reading them earlier would make
     the device wait.
@@ -42,7 +42,7 @@ class Seen:
 
     def end_step(self, step: int) -> StepCounts:
         """Of the step that has just been done."""
-        rows = [row for batch in self._batches for row in _rows_of(batch)]
+        rows = [row for batch in self._batches for row in _rows_of(batch) if row.num_targets]
         divisor = self._batches[-1].get(_DIVISOR) if self._batches else None
         self._batches.clear()
         for row in rows:

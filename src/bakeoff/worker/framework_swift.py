@@ -7,7 +7,7 @@ from typing import Any
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_config import plain_values
 from bakeoff.worker.framework_job import FrameworkJob
-from bakeoff.worker.framework_rows import Sequence, beginning_text, write_messages
+from bakeoff.worker.framework_rows import FixedTexts, Sequence, beginning_text, write_messages
 from bakeoff.worker.rows import read_rows
 
 LEFT_BEHIND = ("__pycache__",)
@@ -15,14 +15,19 @@ LEFT_BEHIND = ("__pycache__",)
 
 def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
     """Our template adds the tokenizer's own first token and the end-of-sequence token."""
+    # An answer that ends so already gets no end-of-sequence token, which would be learned.
+    end = {"role": "assistant", "content": str(tokenizer.eos_token), "loss": False}
+    filler: list[dict[str, Any]] = [{"role": "user", "content": ""}, end]
     raw = read_rows(job.data_dir / "train.jsonl")
-    write_messages(path, raw, kept, begin="", end="", plain=beginning_text(tokenizer))
+    known = beginning_text(tokenizer)
+    write_messages(path, raw, kept, FixedTexts("", "", known=known, filler=filler))
 
 
 def settings(job: FrameworkJob, _: Path) -> dict[str, Any]:
     """The kind of model, which ms-swift cannot tell for every architecture, and frozen layers."""
-    config = json.loads((job.model_dir / "config.json").read_text(encoding="utf-8"))
-    if "auto_map" in config and not job.trust_remote_code:
+    config = _read_json(job.model_dir / "config.json")
+    tokenizer = _read_json(job.model_dir / "tokenizer_config.json")
+    if ("auto_map" in config or "auto_map" in tokenizer) and not job.trust_remote_code:
         raise JobError(
             "The model brings Python code of its own, which ms-swift runs without asking. Set "
             "`model.trust_remote_code: true` if you trust it, or use another backend."
@@ -58,6 +63,10 @@ def save(model: Any, folder: Path) -> Path:
         options["path_initial_model_for_weight_conversion"] = str(start)
     model.save_pretrained(folder / "last", **options)
     return folder / "last"
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
 def _model_type(config: dict[str, Any]) -> str | None:

@@ -81,7 +81,7 @@ class Watch(TrainerCallback):
 
     def on_save(self, args: Any, state: Any, control: Any, **its: Any) -> None:
         if state.global_step < self.num_steps:
-            self.checkpoints.mark(state.global_step)
+            self.checkpoints.keep(state.global_step)
             self._train_on()
 
     def on_train_end(self, args: Any, state: Any, control: Any, **its: Any) -> None:

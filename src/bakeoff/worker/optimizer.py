@@ -18,9 +18,14 @@ def build_optimizer(
     Args:
         parameters: by name.
         settings: of the training.
-        lora_plus_ratio: how many times faster the matrices B of an adapter learn than A.
+        lora_plus_ratio: how many times faster the matrices B of an adapter learn than A. As in the
+            authors' code the vectors of an adapter (DoRA's magnitudes) learn as fast as B.
     """
-    fast = [value for name, value in parameters.items() if lora_plus_ratio and ".lora_B." in name]
+    fast = [
+        value
+        for name, value in parameters.items()
+        if lora_plus_ratio and (".lora_B." in name or value.dim() == 1)
+    ]
     known = {id(value) for value in fast}
     others = [value for value in parameters.values() if id(value) not in known]
     groups = [*_groups(others, settings, 1.0), *_groups(fast, settings, lora_plus_ratio or 1.0)]

@@ -74,10 +74,14 @@ class TrainJob:
 
     @property
     def digest(self) -> str:
-        """Equal for jobs that must give equal results, wherever their files lie."""
+        """Equal for jobs that must give equal results, wherever their files lie.
+
+        How often checkpoints are written changes nothing in them.
+        """
         values = dataclasses.asdict(self)
         for place in ("model_dir", "data_dir"):
             del values[place]
+        del values["train"]["save_every"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8")).hexdigest()
 
 

@@ -241,7 +241,7 @@ def _output(plan: TrainPlan) -> Section:
         "eval_strategy": "no",
         "save_strategy": "steps" if saves(plan) else "no",
         "save_steps": plan.train.save_every if saves(plan) else None,
-        "save_total_limit": 2,
+        "save_total_limit": 1,
         "save_only_model": False,
         "push_to_hub": False,
     }
