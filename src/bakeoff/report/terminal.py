@@ -163,8 +163,9 @@ def frameworks_lines(sides: Sequence[SideBySide]) -> Group:
     parts: list[RenderableType] = []
     for heading, side in zip(headings(sides), sides, strict=True):
         name = "Frameworks side by side" + (f": {heading}" if len(sides) > 1 else "")
-        parts += [Text(name, style="bold"), *(Text(f"- {line}") for line in summary(side)), Text()]
-    return Group(*parts)
+        parts += [Text(), Text(name, style="bold")]
+        parts += [Text(f"- {line}") for line in summary(side)]
+    return Group(*parts, Text())
 
 
 def comparison_panel(comparison: Comparison) -> RenderableType:
