@@ -98,7 +98,7 @@ def _try_to_merge(model: Any, tokenizer: Any, events: Events) -> Any:
         return merge(model, tokenizer)[1]
     except Exception as error:  # noqa: BLE001 - memory, or what PEFT cannot fold in
         events.warning(
-            f"Whether the merged model would answer the same is not known: merging failed ({error})."
+            f"Whether the merged model would answer alike is not known: merging failed ({error})."
         )
         return None
 

@@ -60,9 +60,9 @@ class LlamaFactoryBackend(Framework):
     config_file = "llama_train.yaml"
     command = "llamafactory-cli train llama_train.yaml"
     where_the_model_is = (
-        "`model/` holds links to {model_dir} and a `config.json` that names the precision; on another "
-        "machine put the model's other files there. LLaMA-Factory itself refuses `pure_bf16` without "
-        "a GPU."
+        "`model/` holds links to {model_dir} and a `config.json` that names the precision; on "
+        "another machine put the model's other files there. LLaMA-Factory itself refuses "
+        "`pure_bf16` without a GPU."
     )
 
     recipe_keys: ClassVar[Mapping[str, str]] = {
