@@ -240,7 +240,7 @@ def test_a_training_that_runs_out_of_memory_is_recorded_and_the_study_goes_on(tm
     data.mkdir()
     for name, number in (("train", 6), ("test", 2)):
         rows = [
-            {"question": f"{name} {index} " + "apples " * 6000, "answer": "#### 1"}
+            {"question": f"{name} {index} " + "apples " * 24_000, "answer": "#### 1"}
             for index in range(number)
         ]
         text = "".join(json.dumps(row) + "\n" for row in rows)
@@ -249,7 +249,8 @@ def test_a_training_that_runs_out_of_memory_is_recorded_and_the_study_goes_on(tm
     limited = ["prlimit", f"--as={8 << 30}", *command("run", recipe)]
     overrides = {
         "data.num_validation": "0",
-        # One row's attention alone is 4 heads x 24,000 x 24,000 x 4 bytes: more than the limit.
+        # One row has 24,000 tokens at least; its attention alone is more than the limit:
+        # 4 heads x 24,000 x 24,000 x 4 bytes.
         "train.max_length": "[100000, 8]",
         "evaluate.base": "false",
     }

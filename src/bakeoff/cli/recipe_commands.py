@@ -21,7 +21,8 @@ def init(
     force: Annotated[bool, typer.Option("--force", help="Overwrite the file.")] = False,
 ) -> None:
     """Write a commented starter recipe."""
-    presets = {path.stem: path for path in sorted(preset_folder().glob("*.yaml"))}
+    found = sorted(preset_folder().glob("*.yaml"), key=lambda path: path.stem)
+    presets = {path.stem: path for path in found}
     if list_presets:
         for name, path in presets.items():
             out().print(f"{name:<20} {_first_comment(path)}", markup=False)

@@ -25,14 +25,24 @@ def environment_of(recipe: Recipe) -> EnvironmentStep | None:
     if name is None:
         return None
     given = recipe.env.get(name)
-    identity = read_lock(ENVIRONMENTS.get(name)).digest if given is None else given
+    identity = read_lock(ENVIRONMENTS.get(name)).digest if given is None else _identity(name, given)
     return EnvironmentStep(id=short_id(["environment", name, identity]), name=name, given=given)
 
 
+def _identity(name: str, given: str) -> list[str]:
+    """Place and versions of an interpreter that a person named; the place alone if it is no use."""
+    try:
+        # A recipe's paths are absolute by now.
+        found = resolve(name, given, cache_dir=Path(), base_dir=Path())
+    except UserError:
+        return [given]
+    return [given, *(f"{package}={version}" for package, version in found.versions.items())]
+
+
 def is_installed(step: EnvironmentStep, cache_dir: Path) -> bool:
-    """Whether nothing has to be installed for it; one that a person named is there or fails."""
+    """Whether it is there and holds the framework."""
     if step.given is not None:
-        return True
+        return len(_identity(step.name, step.given)) > 1
     return bool(installed_from(read_lock(ENVIRONMENTS.get(step.name)), step.name, cache_dir))
 
 
@@ -57,7 +67,7 @@ def bring_environment(
         UserError: This system, the disk, the network or the interpreter that was named.
         RunError: The installation failed; holds the end of its log.
     """
-    if not is_installed(step, cache_dir):
+    if step.given is None and not is_installed(step, cache_dir):
         installer = Installer(cache_dir=cache_dir, uv=find_uv(variables), report=report)
         installer.install(ENVIRONMENTS.get(step.name))
     return resolve(step.name, step.given, cache_dir=cache_dir, base_dir=base_dir).python

@@ -40,6 +40,10 @@ from bakeoff.schema.results import (
 )
 from bakeoff.store.runs import Store
 
+_OF_A_DISTRIBUTED_JOB = frozenset(
+    {"RANK", "WORLD_SIZE", "LOCAL_RANK", "LOCAL_WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT"}
+)
+
 
 @dataclass(frozen=True)
 class _PreparedData:
@@ -192,8 +196,16 @@ class Executor:
         return outcome, result, provenance
 
     def environment_of(self, step: TrainPlan | EvalPlan) -> Mapping[str, str]:
-        """What the process inherits; another interpreter must not find the packages of this one."""
-        inherited = self._workspace.environment
+        """What the process inherits.
+
+        Another interpreter must not find the packages of this one, and no trainer may take itself
+        for a part of a job on several devices that bakeoff itself was started in.
+        """
+        inherited = {
+            name: text
+            for name, text in self._workspace.environment.items()
+            if name not in _OF_A_DISTRIBUTED_JOB
+        }
         needs_own = isinstance(step, TrainPlan) and step.environment_id is not None
         return isolated(inherited) if needs_own else inherited
 

@@ -59,7 +59,7 @@ def export_training(
         made = Path(name).resolve()
         launch = backend.export(step, inputs, made)
         run_worker(launch, made, environment=workspace.environment)
-        write_text_atomic(made / NOTE, _note(backend, step, inputs.model_dir))
+        write_text_atomic(made / NOTE, _note(backend, inputs.model_dir))
         with folder_when_whole(output_dir) as folder:
             shutil.copytree(
                 made,
@@ -75,10 +75,10 @@ def _only_training(study: PreparedStudy) -> TrainPlan:
     steps = [step for step in study.plan.steps if isinstance(step, TrainPlan)]
     if len(steps) == 1:
         return steps[0]
-    axes = ", ".join(f"`{axis}`" for axis in study.plan.axes)
+    axes = ", ".join(f"`{axis}`" for axis in _training_axes(study))
     raise UserError(
         f"{study.tree.path}: there are {len(steps)} trainings, over {axes}; one can be exported",
-        hint=f"choose a value of each, such as --set {study.plan.axes[0]}=VALUE",
+        hint=f"choose a value of each, such as --set {_training_axes(study)[0]}=VALUE",
     )
 
 
@@ -93,7 +93,12 @@ def _require_empty(folder: Path) -> None:
         )
 
 
-def _note(backend: Framework, step: TrainPlan, model_dir: Path) -> str:
+def _training_axes(study: PreparedStudy) -> list[str]:
+    """Those that make several trainings of one."""
+    return [axis for axis in study.plan.axes if not axis.startswith("evaluate.")]
+
+
+def _note(backend: Framework, model_dir: Path) -> str:
     spec = ENVIRONMENTS.get(backend.name)
     version = read_lock(spec).version(spec.distribution)
     lines = [
@@ -105,12 +110,6 @@ def _note(backend: Framework, step: TrainPlan, model_dir: Path) -> str:
         "",
         f"- `{backend.config_file}`: every setting, none left to the framework's defaults.",
         "- `train.jsonl`: the rows, rendered, filtered by length and in the order of training.",
-        f"- The model is read from {model_dir}; on another machine change the path in "
-        f"`{backend.config_file}`.",
+        f"- {backend.where_the_model_is.format(model_dir=model_dir)}",
     ]
-    if step.device == "cpu" and step.train.precision == "bf16":
-        lines.append(
-            "- The recipe says `device: cpu` with `precision: bf16`: LLaMA-Factory by itself "
-            "refuses bf16 without a GPU (bakeoff's own runs tell it that a CPU can do it)."
-        )
     return "\n".join(lines) + "\n"

@@ -80,7 +80,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     result = _write_samples(job, results, task, lm, events)
     if merge_facts is None and _has_adapter(model):
         # Last, for it changes the model that was asked.
-        merge_facts = merge(model, tokenizer)[1]
+        merge_facts = _try_to_merge(model, tokenizer, events)
     if merge_facts is not None:
         result["effective"]["merged_logits"] = _told(merge_facts, events)
     write_json_atomic(Path(RESULT), {**result, **environment})
@@ -88,6 +88,19 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
 
 def _has_adapter(model: Any) -> bool:
     return hasattr(model, "peft_config")
+
+
+def _try_to_merge(model: Any, tokenizer: Any, events: Events) -> Any:
+    """A check that fails must not cost the answers, which are all there."""
+    from bakeoff.worker.lm_merge import merge
+
+    try:
+        return merge(model, tokenizer)[1]
+    except Exception as error:  # noqa: BLE001 - memory, or what PEFT cannot fold in
+        events.warning(
+            f"Whether the merged model would answer alike is not known: merging failed ({error})."
+        )
+        return None
 
 
 def _told(facts: Any, events: Events) -> dict[str, float]:

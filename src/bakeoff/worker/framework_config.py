@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+_SECRET = re.compile(r"token(?!s|i)|secret|password|api_?key", re.IGNORECASE)
+
 
 def complete(path: Path, values: Mapping[str, Any]) -> None:
     """Set keys in a file of one-line values; new ones are added at its end, None takes one out."""
@@ -31,5 +33,5 @@ def plain_values(values: dict[str, Any]) -> dict[str, Any]:
     return {
         key: json.loads(json.dumps(value, default=str))
         for key, value in sorted(kept.items())
-        if "token" not in key or "tokens" in key
+        if not _SECRET.search(key)
     }

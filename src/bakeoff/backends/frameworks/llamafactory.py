@@ -59,6 +59,11 @@ class LlamaFactoryBackend(Framework):
     title = "LLaMA-Factory"
     config_file = "llama_train.yaml"
     command = "llamafactory-cli train llama_train.yaml"
+    where_the_model_is = (
+        "`model/` holds links to {model_dir} and a `config.json` that names the precision; on "
+        "another machine put the model's other files there. LLaMA-Factory itself refuses "
+        "`pure_bf16` without a GPU."
+    )
 
     recipe_keys: ClassVar[Mapping[str, str]] = {
         "model_name_or_path": "model.source",

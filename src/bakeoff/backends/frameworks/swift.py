@@ -56,6 +56,9 @@ class SwiftBackend(Framework):
     title = "ms-swift"
     config_file = "swift_sft.yaml"
     command = "swift sft swift_sft.yaml"
+    where_the_model_is = (
+        "The model is read from {model_dir}; on another machine change `model` in `swift_sft.yaml`."
+    )
 
     recipe_keys: ClassVar[Mapping[str, str]] = {
         "model": "model.source",

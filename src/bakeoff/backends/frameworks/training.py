@@ -54,6 +54,9 @@ class Framework:
     command: ClassVar[str]
     """What a person runs in the run directory to do the same."""
 
+    where_the_model_is: ClassVar[str]
+    """For whoever runs an export: how the files name the model in ``{model_dir}``."""
+
     recipe_keys: ClassVar[Mapping[str, str]]
     """Of the framework's keys, those that the recipe has a key for, and that key."""
 
