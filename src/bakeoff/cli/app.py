@@ -14,6 +14,7 @@ from bakeoff.cli import (
     doctor_commands,
     env_commands,
     export_command,
+    fit_command,
     model_commands,
     parity_command,
     recipe_commands,
@@ -56,6 +57,7 @@ def _options(
 app.command("init")(recipe_commands.init)
 app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
+app.command("fit")(fit_command.fit)
 app.command("parity")(parity_command.parity)
 app.command("export")(export_command.export)
 app.command("results")(result_commands.results)

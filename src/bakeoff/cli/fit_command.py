@@ -1,0 +1,80 @@
+"""`bakeoff fit`."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from bakeoff.base.errors import UserError
+from bakeoff.cli.output import out, print_json
+from bakeoff.cli.places import CacheDir, StudyRunsDir, workspace_of_study
+from bakeoff.cli.study_commands import Overrides
+from bakeoff.predict.device import Device
+
+_EXIT_DOES_NOT_FIT = 1
+
+
+def fit(  # noqa: PLR0913, PLR0917 - the options of a command
+    recipe: Annotated[
+        Path | None, typer.Argument(help="The recipe (YAML).", show_default=False)
+    ] = None,
+    overrides: Overrides = None,
+    gpu: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="One of --list-gpus; this machine by default."),
+    ] = None,
+    memory: Annotated[
+        str | None, typer.Option(metavar="SIZE", help="Memory of the device, such as 8GB.")
+    ] = None,
+    claim: Annotated[
+        str | None,
+        typer.Option(metavar="SIZE", help="Is a figure such as 8.7GB possible at all?"),
+    ] = None,
+    list_gpus: Annotated[bool, typer.Option("--list-gpus", help="Name the GPUs.")] = False,
+    strict: Annotated[
+        bool, typer.Option("--strict", help="Exit code 1 if a training does not fit.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    runs_dir: StudyRunsDir = None,
+    cache_dir: CacheDir = None,
+) -> None:
+    """Predict memory, time and disk of every training, and say what to change so that it fits."""
+    from bakeoff.cli.fit_view import fit_view, gpu_table
+    from bakeoff.predict.gpus import GPUS
+
+    if list_gpus:
+        table = [found.model_dump(mode="json") for found in GPUS.values()]
+        print_json(table) if as_json else out().print(gpu_table(list(GPUS.values())))
+        return
+    if recipe is None:
+        raise UserError("expected a recipe", hint="bakeoff fit RECIPE [--gpu NAME]")
+    from bakeoff.predict.device import parse_bytes
+    from bakeoff.runner.fit import Fitter, Options
+    from bakeoff.runner.prepare import prepare_study
+
+    workspace = workspace_of_study(recipe, overrides or [], runs_dir=runs_dir, cache_dir=cache_dir)
+    study = prepare_study(recipe, overrides or [], cache_dir=workspace.cache_dir)
+    claimed = parse_bytes(claim, option="--claim") if claim is not None else None
+    options = Options(device=_device(gpu, memory), claimed_bytes=claimed)
+    report = Fitter(study, workspace, options).report()
+    if as_json:
+        print_json(report.model_dump(mode="json"))
+    else:
+        out().print(fit_view(report))
+    if strict and any(run.fits is False for run in report.runs):
+        raise typer.Exit(_EXIT_DOES_NOT_FIT)
+
+
+def _device(gpu: str | None, memory: str | None) -> Device:
+    from bakeoff.predict.device import device_named, device_of_size, parse_bytes
+    from bakeoff.predict.gpus import find_gpu
+    from bakeoff.runner.fit_inputs import device_here
+
+    if memory is not None:
+        size = parse_bytes(memory, option="--memory")
+        if gpu == "cpu":
+            return device_of_size(size, gpu=None, is_cpu=True)
+        return device_of_size(size, gpu=find_gpu(gpu) if gpu else None, is_cpu=False)
+    if gpu is not None and gpu != "cpu":
+        return device_named(gpu)
+    return device_here("cpu" if gpu == "cpu" else "auto")

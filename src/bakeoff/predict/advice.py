@@ -1,0 +1,133 @@
+"""What to change in a recipe so that a training fits, the cheapest change first."""
+
+from collections.abc import Callable, Iterator
+
+from bakeoff.predict.duration import flops_per_token
+from bakeoff.predict.work import Work
+from bakeoff.schema.plan import TrainPlan
+from bakeoff.schema.prediction import Change, Prediction
+
+Predict = Callable[[TrainPlan], tuple[Work, Prediction]]
+"""The memory of a training, changed or not."""
+
+_Step = tuple[tuple[str, ...], str, bool, TrainPlan]
+
+
+def advise(plan: TrainPlan, predict: Predict, limit_bytes: int) -> tuple[Change, ...]:
+    """Changes that make ``plan`` fit, in the order in which to make them.
+
+    What leaves the result as it is comes first (smaller passes, recomputed activations), then what
+    changes what is learnt a little (QLoRA for LoRA), then more (LoRA for full, shorter rows). A
+    change that helps little is left out unless nothing else is enough. Empty: nothing known helps.
+    """
+    base, first = predict(plan)
+    made: list[tuple[_Step, Work, Prediction]] = []
+    current, needed = plan, first.needed_bytes
+    while needed > limit_bytes:
+        step = _cheapest(current, predict, needed)
+        if step is None:
+            return ()
+        settings, text, keeps, current = step
+        work, prediction = predict(current)
+        needed = prediction.needed_bytes
+        made.append(((settings, text, keeps, current), work, prediction))
+    return tuple(_without_idle(made, base, predict, plan, limit_bytes))
+
+
+def _without_idle(
+    made: list[tuple[_Step, Work, Prediction]],
+    base: Work,
+    predict: Predict,
+    plan: TrainPlan,
+    limit_bytes: int,
+) -> Iterator[Change]:
+    """Merge repeated settings of the same keys into their last form."""
+    del predict, plan, limit_bytes
+    cost = flops_per_token(base)
+    last: dict[tuple[str, ...], int] = {}
+    for index, ((settings, _, _, _), _, _) in enumerate(made):
+        last[tuple(setting.partition("=")[0] for setting in settings)] = index
+    for index in sorted(last.values()):
+        (settings, text, keeps, _), work, prediction = made[index]
+        factor = flops_per_token(work) / cost
+        yield Change(
+            settings=settings,
+            text=text,
+            needed_bytes=prediction.needed_bytes,
+            time_factor=round(factor, 2),
+            keeps_result=keeps,
+        )
+
+
+def _cheapest(plan: TrainPlan, predict: Predict, needed: int) -> _Step | None:
+    """The next change that saves at least a hundredth; the order is that of their price."""
+    for step in _possible(plan):
+        if predict(step[3])[1].needed_bytes < 0.99 * needed:
+            return step
+    return None
+
+
+def _possible(plan: TrainPlan) -> Iterator[_Step]:
+    train = plan.train
+    if train.batch_size > 1 and not train.gradient_checkpointing:
+        yield _smaller(plan)
+    if not train.gradient_checkpointing:
+        yield (
+            ("train.gradient_checkpointing=true",),
+            "recompute activations in the backward pass",
+            True,
+            _with(plan, gradient_checkpointing=True),
+        )
+    if train.batch_size > 1:
+        yield _smaller(plan)
+    if train.precision == "bf16-mixed":
+        yield (
+            ("train.precision=bf16",),
+            "weights, gradients and moments in bf16",
+            False,
+            _with(plan, precision="bf16"),
+        )
+    if plan.method == "full":
+        yield _as_lora(plan)
+    if plan.method == "lora" and train.precision == "bf16" and plan.device in ("auto", "cuda"):
+        yield _as_qlora(plan)
+    if train.max_length > 128:
+        shorter = max(128, train.max_length // 2)
+        yield (
+            (f"train.max_length={shorter}",),
+            "leave longer rows out",
+            False,
+            _with(plan, max_length=shorter),
+        )
+
+
+def _smaller(plan: TrainPlan) -> _Step:
+    rows = plan.train.batch_size
+    half = rows // 2 if rows % 2 == 0 else 1
+    passes = plan.train.gradient_accumulation * rows // half
+    return (
+        (f"train.batch_size={half}", f"train.gradient_accumulation={passes}"),
+        "fewer rows at a time, as many a step",
+        True,
+        _with(plan, batch_size=half, gradient_accumulation=passes),
+    )
+
+
+def _as_lora(plan: TrainPlan) -> _Step:
+    from bakeoff.schema.recipe import LoraSpec  # noqa: PLC0415
+
+    changed = plan.model_copy(update={"method": "lora", "lora": plan.lora or LoraSpec()})
+    return (("method=lora",), "train an adapter instead of all weights", False, changed)
+
+
+def _as_qlora(plan: TrainPlan) -> _Step:
+    backend = "llamafactory" if plan.backend == "builtin" else plan.backend
+    settings: tuple[str, ...] = ("method=qlora",)
+    if backend != plan.backend:
+        settings = (*settings, f"backend={backend}")
+    changed = plan.model_copy(update={"method": "qlora", "backend": backend})
+    return (settings, "keep the frozen weights in 4 bits", False, changed)
+
+
+def _with(plan: TrainPlan, **changes: object) -> TrainPlan:
+    return plan.model_copy(update={"train": plan.train.model_copy(update=changes)})

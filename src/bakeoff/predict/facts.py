@@ -1,0 +1,152 @@
+"""What each trainer does that memory depends on: a training of a plan as ``Work``.
+
+One row a trainer; what is written here is what the backend's translation sets
+(``backends/frameworks/*.py``) and what the framework does with it (transformers' trainer, PEFT).
+"""
+
+from dataclasses import dataclass
+
+from bakeoff.predict.work import AdapterPath, LossPath, OptimizerPath, Shards, Work
+from bakeoff.schema.plan import TrainPlan
+from bakeoff.schema.prediction import Gpu, ModelShape
+
+_MIB = 1024**2
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainerFacts:
+    optimizer: OptimizerPath
+    """On CUDA; torch has no ``foreach`` on a CPU and goes through the parameters one by one."""
+
+    loss: LossPath
+    adapter: AdapterPath
+    packs_rows: bool
+    """Rows stand one after the other in one line; else they are filled up to the longest."""
+
+    import_gb: float
+    """Host memory of the process once everything is imported, roughly."""
+
+
+TRAINERS = {
+    "builtin": TrainerFacts(
+        optimizer="fused", loss="labels", adapter="fast", packs_rows=True, import_gb=0.4
+    ),
+    "llamafactory": TrainerFacts(
+        optimizer="foreach", loss="model", adapter="peft", packs_rows=False, import_gb=0.7
+    ),
+    "swift": TrainerFacts(
+        optimizer="foreach", loss="model", adapter="peft", packs_rows=False, import_gb=0.8
+    ),
+}
+_OTHER = TRAINERS["llamafactory"]
+
+CONTEXT_BYTES = {
+    "pascal": 250, "volta": 310, "turing": 280, "ampere": 420, "ada": 430, "hopper": 520,
+    "blackwell": 560,
+}  # fmt: skip
+"""MiB that the driver shows for a process beyond what torch holds: the CUDA context and the kernels
+loaded so far (CUDA 12 loads each when it is first used)."""
+
+_HOPPER_WORKSPACE = 32 * _MIB
+
+
+def facts_of(backend: str) -> TrainerFacts:
+    return TRAINERS.get(backend, _OTHER)
+
+
+def work_of(
+    plan: TrainPlan,
+    shape: ModelShape,
+    *,
+    tokens: int,
+    label_share: float = 1.0,
+    gpu: Gpu | None,
+) -> Work:
+    """The training of ``plan`` on a GPU, or on a CPU where ``gpu`` is None.
+
+    Args:
+        plan: Which training.
+        shape: Of its model.
+        tokens: Length of the rows of its largest pass.
+        label_share: Label tokens over tokens.
+        gpu: Where it runs.
+    """
+    facts = facts_of(plan.backend)
+    is_mixed = plan.train.precision == "bf16-mixed"
+    adapts = plan.lora is not None and plan.method in ("lora", "qlora")
+    packs = facts.packs_rows and not is_mixed
+    weight = 2 if plan.train.precision == "bf16" else 4
+    return Work(
+        shape=shape,
+        rows=plan.train.batch_size,
+        tokens=tokens,
+        label_share=label_share,
+        accumulation=plan.train.gradient_accumulation,
+        trains_all=plan.method == "full",
+        last_layers=plan.freeze.trainable_layers if plan.freeze is not None else None,
+        rank=plan.lora.rank if adapts and plan.lora else 0,
+        targets=_targets(plan),
+        dropout=plan.lora.dropout if adapts and plan.lora else 0.0,
+        is_dora=bool(adapts and plan.lora and plan.lora.use_dora),
+        weight_bytes=weight,
+        compute_bytes=4 if plan.train.precision == "fp32" else 2,
+        state_bytes=weight,
+        quantised_bits=4 if plan.method == "qlora" else shape.quantised_bits,
+        checkpointing=plan.train.gradient_checkpointing,
+        attention="flash" if gpu is not None or not packs else "rows",
+        repeats_keys=not packs and plan.train.batch_size > 1,
+        adapter=_adapter_path(plan, facts, is_mixed=is_mixed),
+        loss=facts.loss,
+        optimizer=_optimizer(facts, gpu),
+        shards=_shards(plan),
+        workspace_bytes=_workspace(gpu),
+    )
+
+
+def _targets(plan: TrainPlan) -> tuple[str, ...] | None:
+    if plan.lora is None or isinstance(plan.lora.target_modules, str):
+        return None
+    return tuple(plan.lora.target_modules)
+
+
+def _adapter_path(plan: TrainPlan, facts: TrainerFacts, *, is_mixed: bool) -> AdapterPath:
+    if is_mixed:
+        return "autocast"
+    # The built-in trainer leaves dropout and DoRA to PEFT's own layers.
+    special = plan.lora is not None and (plan.lora.dropout > 0 or plan.lora.use_dora)
+    return "peft" if special else facts.adapter
+
+
+def _optimizer(facts: TrainerFacts, gpu: Gpu | None) -> OptimizerPath:
+    if facts.optimizer == "foreach" and gpu is None:
+        return "loop"
+    return facts.optimizer
+
+
+def _workspace(gpu: Gpu | None) -> int:
+    if gpu is None:
+        return 0
+    newest = gpu.generation in ("hopper", "blackwell")
+    return _HOPPER_WORKSPACE if newest else Work.workspace_bytes
+
+
+def _shards(plan: TrainPlan) -> Shards:
+    return shards_of(plan.strategy, plan.world.num_nodes * plan.world.devices_per_node)
+
+
+def shards_of(strategy: str, devices: int) -> Shards:
+    """What each strategy spreads over ``devices`` (ZeRO: Rajbhandari et al. 2020, figure 1)."""
+    if strategy.startswith("zero"):
+        stage = int(strategy[4:5])
+        return Shards(
+            weights=devices if stage >= 3 else 1,
+            gradients=devices if stage >= 2 else 1,
+            optimizer=devices,
+            gathers_layers=stage >= 3,
+            bucket_numbers=500_000_000,
+            master_copy=True,
+            offloads_optimizer="offload" in strategy,
+        )
+    if strategy == "fsdp":
+        return Shards(weights=devices, gradients=devices, optimizer=devices, gathers_layers=True)
+    return Shards(gradient_copy=devices > 1)

@@ -1,0 +1,278 @@
+"""A training on the tape: weights, passes with loss, optimiser steps.
+
+States by Rajbhandari et al. 2020 (ZeRO, arXiv:1910.02054, section 3); the optimiser's temporary
+copy as torch documents it for ``foreach``.
+"""
+
+from collections.abc import Sequence
+
+from bakeoff.predict.layer import Kept, LayerTape
+from bakeoff.predict.tape import Tape
+from bakeoff.predict.work import Work
+
+_CHUNK_TOKENS = 256
+_LIGER_CHUNKS = 8
+
+
+def write_training(work: Work, lengths: Sequence[int] | None = None) -> Tape:
+    """Load, then one optimiser step for each of ``lengths``, the longest row of its passes.
+
+    The state of the optimiser appears in the first step, so that the peak is that of later ones.
+    """
+    writer = _Training(work)
+    writer.load()
+    for length in lengths or (work.tokens, work.tokens):
+        writer.step(work.changed(tokens=length))
+    return writer.tape
+
+
+class _Training:
+    def __init__(self, work: Work) -> None:
+        self.tape = Tape()
+        self._work = work
+        self._has_state = False
+        self._gradients: list[int] = []
+        """Those that stay until the optimiser's step."""
+
+    def load(self) -> None:
+        work = self._work
+        shape = work.shape
+        self.tape.begins("load")
+        whole = work.stored_weight_bytes
+        embedding = shape.vocabulary * shape.hidden * work.weight_bytes / work.shards.weights
+        outside = embedding * (1 if shape.tied else 2)
+        for _ in range(1 if shape.tied else 2):
+            self.tape.take(embedding, "weights")
+        for _ in range(shape.layers):
+            self._take_layer((whole - outside) / shape.layers)
+        if work.adapter_numbers:
+            self.tape.take(work.adapter_numbers * work.adapter_bytes, "adapter")
+        if work.shards.master_copy and work.trained_numbers:
+            self.tape.take(work.trained_numbers * 4 / work.shards.optimizer, "weights")
+        self.tape.take(work.workspace_bytes, "other")
+        trained = work.trained_numbers * work.weight_bytes
+        if work.shards.gradient_copy:
+            adapters = work.adapter_numbers * work.adapter_bytes
+            self.tape.take(trained + adapters, "communication")
+        if work.shards.bucket_numbers:
+            bucket = min(work.shards.bucket_numbers, work.trained_numbers + work.adapter_numbers)
+            self.tape.take(2 * bucket * work.compute_bytes, "communication")
+
+    def _take_layer(self, num_bytes: float) -> None:
+        total = sum(rows * columns for _, rows, columns in self._work.linear)
+        for _, rows, columns in self._work.linear:
+            self.tape.take(num_bytes * rows * columns / total, "weights")
+
+    def step(self, work: Work) -> None:
+        for _ in range(min(work.accumulation, 2)):
+            self._pass(work)
+        self._optimise(work)
+
+    def _is_trained(self, layer: int) -> bool:
+        if self._work.trains_all:
+            return True
+        last = self._work.last_layers
+        return last is not None and layer >= self._work.shape.layers - last
+
+    def _pass(self, work: Work) -> None:
+        """Forward and backward over one batch."""
+        layers = LayerTape(self.tape, work)
+        residual = work.all_tokens * work.shape.hidden * work.compute_bytes
+        self.tape.begins("forward")
+        x = self.tape.take(residual, "activations")
+        kept: list[Kept] = []
+        inputs: list[int] = []
+        first = self._first_with_gradient(work)
+        for layer in range(work.shape.layers):
+            self._gather(work)
+            if work.checkpointing:
+                inputs.append(self.tape.take(residual, "checkpoints"))
+            x, held = layers.forward(x, trained=self._is_trained(layer))
+            if work.checkpointing or layer < first:
+                self.tape.drop(*held.rest())
+            kept.append(held)
+        self._loss(work, x)
+        self.tape.begins("backward")
+        gradient = self.tape.take(residual, "activations")
+        for layer in reversed(range(first, work.shape.layers)):
+            self._gather(work)
+            if work.checkpointing:
+                y = self.tape.take(residual, "activations")
+                y, kept[layer] = layers.forward(y, trained=self._is_trained(layer))
+                self.tape.drop(y)
+            made = layers.backward(kept[layer], trained=self._is_trained(layer))
+            self._settle(work, made)
+            if work.checkpointing:
+                self.tape.drop(inputs.pop())
+        self.tape.drop(gradient, *inputs)
+        self._outside_gradients(work)
+
+    def _first_with_gradient(self, work: Work) -> int:
+        if work.last_layers is not None and not work.trains_all:
+            return max(0, work.shape.layers - work.last_layers)
+        return 0
+
+    def _gather(self, work: Work) -> None:
+        """A layer's weights put together, and those of the next that is fetched meanwhile."""
+        if work.shards.gathers_layers:
+            layer = sum(rows * columns for _, rows, columns in work.linear)
+            self.tape.brief(2 * layer * work.compute_bytes, "communication")
+
+    def _settle(self, work: Work, made: Sequence[int]) -> None:
+        """A layer's gradients stay, are added to those of an earlier pass, or are sent away."""
+        if not made:
+            return
+        shards = work.shards
+        if shards.gradients > 1 and not shards.unsharded_gradients:
+            # Sent to where they belong; what stays here is a part of them.
+            total = sum(rows * columns for _, rows, columns in work.linear)
+            self.tape.drop(*made)
+            if not self._is_second_pass(work):
+                part = self.tape.take(total * work.weight_bytes / shards.gradients, "gradients")
+                self._gradients.append(part)
+        elif self._is_second_pass(work):
+            self.tape.drop(*made)
+        else:
+            self._gradients.extend(made)
+
+    def _is_second_pass(self, work: Work) -> bool:
+        expected = len(work.linear) if work.shards.gradients == 1 else 1
+        return len(self._gradients) > expected * work.shape.layers
+
+    def _loss(self, work: Work, x: int) -> None:
+        """Last norm, logits, loss and its gradient down to the last layer."""
+        t, h = work.all_tokens, work.shape.hidden
+        e, tape = work.compute_bytes, self.tape
+        tape.begins("loss")
+        wide = tape.take(t * h * 4, "activations")
+        narrow = tape.take(t * h * e, "activations")
+        tape.drop(x)
+        self._logits(work, t * work.shape.vocabulary)
+        tape.drop(wide, narrow)
+
+    def _logits(self, work: Work, numbers: int) -> None:
+        """Copies of the logits as each path makes them; see ``work.LossPath``."""
+        tape, e = self.tape, work.compute_bytes
+        vocabulary = work.shape.vocabulary
+
+        def take(num_bytes: float) -> int:
+            return tape.take(num_bytes, "logits")
+
+        if work.loss == "labels":
+            few = numbers * work.label_share
+            logits, gradient = take(few * e), take(few * e)
+            piece = min(_CHUNK_TOKENS * vocabulary, few) * 4
+            tape.drop(take(piece), take(piece))
+            tape.drop(logits)
+            self._head_backward(work)
+            tape.drop(gradient)
+            return
+        if work.loss == "chunked":
+            piece = numbers / _LIGER_CHUNKS
+            tape.drop(take(piece * e), take(piece * 4), take(piece * 4))
+            self._head_backward(work)
+            return
+        self._whole_logits(work, numbers)
+
+    def _whole_logits(self, work: Work, numbers: int) -> None:
+        tape, e = self.tape, work.compute_bytes
+        outputs, soft = self._upcast(work, numbers)
+        if not work.keeps_outputs:
+            tape.drop(outputs)
+        picked = tape.take(numbers * 4, "logits")
+        wide = tape.take(numbers * 4, "logits")
+        tape.drop(picked, soft)
+        if work.loss != "model":  # the gradient of the shifted copy, filled up with zeros
+            padded = tape.take(numbers * (4 if work.loss == "model-shifted" else e), "logits")
+            tape.drop(wide)
+            wide = padded
+        if e < 4:
+            narrow = tape.take(numbers * e, "logits")
+            tape.drop(wide)
+            wide = narrow
+        self._head_backward(work)
+        tape.drop(wide)
+        if work.keeps_outputs:
+            tape.drop(outputs)
+
+    def _upcast(self, work: Work, numbers: int) -> tuple[int, int]:
+        """The logits that the model hands out, and log softmax in fp32, which is kept."""
+        tape, e = self.tape, work.compute_bytes
+        outputs = self._capped(work, numbers)
+        upcast: list[int] = []
+        if work.loss == "model-shifted" and e < 4:
+            wide = tape.take(numbers * 4, "logits")
+            tape.drop(outputs)
+            outputs = wide
+        if work.loss == "autocast-shifted":
+            upcast.append(tape.take(numbers * e, "logits"))
+        if work.loss != "model" or e < 4:
+            upcast.append(tape.take(numbers * 4, "logits"))
+        soft = tape.take(numbers * 4, "logits")
+        tape.drop(*upcast)
+        if work.loss == "autocast-shifted":
+            wide = tape.take(numbers * 4, "logits")
+            tape.drop(outputs)
+            outputs = wide
+        return outputs, soft
+
+    def _capped(self, work: Work, numbers: int) -> int:
+        logits = self.tape.take(numbers * work.compute_bytes, "logits")
+        if not work.shape.bounded_logits:
+            return logits
+        capped = [self.tape.take(numbers * work.compute_bytes, "logits") for _ in range(2)]
+        self.tape.drop(logits, capped[0])
+        return capped[1]
+
+    def _head_backward(self, work: Work) -> None:
+        t, h = work.all_tokens, work.shape.hidden
+        if work.trains_all:
+            head = work.shape.vocabulary * h * work.weight_bytes
+            if self._is_second_pass(work) or work.shards.gradients > 1:
+                self.tape.brief(head, "gradients")
+                head /= work.shards.gradients
+            if not self._is_second_pass(work):
+                self._gradients.append(self.tape.take(head, "gradients"))
+        self.tape.brief(t * h * work.compute_bytes, "activations")
+
+    def _outside_gradients(self, work: Work) -> None:
+        """The embedding's, which for a tied one are added to the output layer's."""
+        if not work.trains_all:
+            return
+        numbers = work.shape.vocabulary * work.shape.hidden
+        whole = self.tape.take(numbers * work.weight_bytes, "gradients")
+        if work.shape.tied or work.shards.gradients > 1 or work.accumulation > 1:
+            self.tape.drop(whole)
+        else:
+            self._gradients.append(whole)
+
+    def _optimise(self, work: Work) -> None:
+        tape = self.tape
+        tape.begins("optimizer step")
+        adapters = work.adapter_numbers
+        small = tape.take(adapters * work.adapter_bytes, "gradients") if adapters else None
+        trained = work.trained_numbers / work.shards.optimizer
+        if not self._has_state and not work.shards.offloads_optimizer:
+            self._has_state = True
+            each = 1 if work.optimizer == "8bit" else work.state_bytes
+            largest = work.shape.largest_parameter / work.shards.optimizer
+            for _ in range(2):
+                if trained:
+                    tape.take(largest * each, "optimizer")
+                    tape.take(max(trained - largest, 0) * each, "optimizer")
+                if adapters:
+                    tape.take(adapters * work.adapter_bytes / work.shards.optimizer, "optimizer")
+        self._transient(work, trained, adapters)
+        tape.drop(*self._gradients, *([small] if small is not None else []))
+        self._gradients.clear()
+
+    def _transient(self, work: Work, trained: float, adapters: int) -> None:
+        """``foreach`` takes the square roots of all second moments at once."""
+        each = work.state_bytes
+        largest = work.shape.largest_parameter / work.shards.optimizer
+        if work.optimizer == "foreach":
+            parts = [largest * each, max(trained - largest, 0) * each] if trained else []
+            parts += [adapters * work.adapter_bytes] if adapters else []
+            self.tape.drop(*[self.tape.take(part, "optimizer_transient") for part in parts])
+        elif work.optimizer == "loop" and trained:
+            self.tape.drop(*[self.tape.take(largest * each, "optimizer_transient") for _ in "12"])

@@ -1,0 +1,189 @@
+"""Predicts every training of a study on one device, and what to change where it does not fit."""
+
+import time
+from dataclasses import dataclass
+
+from bakeoff.predict.advice import advise
+from bakeoff.predict.claim import judge
+from bakeoff.predict.device import Device
+from bakeoff.predict.duration import disk_bytes, flops_per_token, seconds_on
+from bakeoff.predict.facts import work_of
+from bakeoff.predict.memory import predict_analytic
+from bakeoff.predict.work import Work
+from bakeoff.runner.fit_inputs import Lengths, lengths_of, shape_of_step
+from bakeoff.runner.prepare import PreparedStudy
+from bakeoff.runner.workspace import Workspace
+from bakeoff.schema.plan import ModelStep, TrainPlan, run_name
+from bakeoff.schema.prediction import FitReport, FittedRun, ModelShape, Prediction
+from bakeoff.schema.record import Record
+from bakeoff.store.runs import Store
+
+
+@dataclass(frozen=True)
+class Options:
+    """How a prediction is asked for."""
+
+    device: Device
+    may_count: bool = True
+    """Whether rows may be tokenised, which takes seconds."""
+
+    claimed_bytes: int | None = None
+
+
+class Fitter:
+    """Predictions for the trainings of one study; nothing is fetched or started."""
+
+    def __init__(self, study: PreparedStudy, workspace: Workspace, options: Options) -> None:
+        self._study = study
+        self._workspace = workspace
+        self._options = options
+        self._shapes: dict[str, ModelShape | None] = {}
+        self._records: list[Record] | None = None
+
+    def report(self) -> FitReport:
+        """Every training of the study."""
+        device = self._options.device
+        trainings = [step for step in self._study.plan.steps if isinstance(step, TrainPlan)]
+        return FitReport(
+            study=self._study.plan.study,
+            device=device.title,
+            limit_bytes=device.limit_bytes,
+            limit_is=device.limit_is,
+            runs=tuple(self.fit(step) for step in trainings),
+        )
+
+    def fit(self, plan: TrainPlan) -> FittedRun:
+        """One training: its prediction, and the changes that make it fit."""
+        device = self._options.device
+        cell = {name: plan.axes[name] for name in self._study.plan.axes if name in plan.axes}
+        if self._shape_of(plan) is None:
+            return FittedRun(
+                run=run_name(plan), cell=cell, prediction=None, limit_bytes=device.limit_bytes,
+                fits=None, problem=self._unknown_shape(plan),
+            )  # fmt: skip
+        work, prediction = self.predict(plan)
+        limit = device.limit_bytes
+        fits = None if limit is None else prediction.needed_bytes <= limit
+        claimed = self._options.claimed_bytes
+        return FittedRun(
+            run=run_name(plan),
+            cell=cell,
+            prediction=self._with_time(plan, work, prediction),
+            limit_bytes=limit,
+            fits=fits,
+            changes=() if fits or limit is None else advise(plan, self.predict, limit),
+            claim=judge(work, claimed, device.gpu) if claimed is not None else None,
+        )
+
+    def predict(self, plan: TrainPlan) -> tuple[Work, Prediction]:
+        """The analytic answer, for a training of the study or one made from it by a change."""
+        shape = self._shape_of(plan)
+        if shape is None:
+            raise LookupError(self._unknown_shape(plan))
+        lengths = self._lengths(plan)
+        longest = max(lengths.tokens, default=1) if lengths is not None else plan.train.max_length
+        share = lengths.label_share if lengths is not None else 1.0
+        work = work_of(plan, shape, tokens=longest, label_share=share, gpu=self._options.device.gpu)
+        assumptions = (
+            [f"the longest row has {longest} tokens, as counted in the prepared rows"]
+            if lengths is not None
+            else [f"rows of `train.max_length` ({longest}) tokens: the real ones are not here yet"]
+        )
+        gpu = self._options.device.gpu
+        if gpu is not None and not gpu.has_bf16 and plan.train.precision != "fp32":
+            assumptions.append(f"{gpu.title} has no bf16: set train.precision=fp32 to run there")
+        found = predict_analytic(work, gpu)
+        return work, found.model_copy(update={"assumptions": tuple(assumptions)})
+
+    def _shape_of(self, plan: TrainPlan) -> ModelShape | None:
+        if plan.model_id not in self._shapes:
+            step = self._model_step(plan)
+            self._shapes[plan.model_id] = shape_of_step(step, self._study, self._workspace)
+        return self._shapes[plan.model_id]
+
+    def _model_step(self, plan: TrainPlan) -> ModelStep:
+        steps = self._study.plan.steps
+        return next(s for s in steps if isinstance(s, ModelStep) and s.id == plan.model_id)
+
+    def _unknown_shape(self, plan: TrainPlan) -> str:
+        source = self._model_step(plan).model.source
+        return (
+            f"the shape of {source} is not known: it is not on disk, not in the table of "
+            f"well-known models, or no plain decoder (`bakeoff model fetch {source}` brings it)"
+        )
+
+    def _lengths(self, plan: TrainPlan) -> Lengths | None:
+        found = lengths_of(plan, self._study, self._workspace, may_count=self._options.may_count)
+        return found if found is not None and found.tokens else None
+
+    def _with_time(self, plan: TrainPlan, work: Work, prediction: Prediction) -> Prediction:
+        lengths = self._lengths(plan)
+        tokens = _num_tokens(plan, lengths)
+        seconds, source = None, None
+        if tokens is not None and lengths is not None:
+            mean = work.changed(tokens=round(sum(lengths.tokens) / len(lengths.tokens)))
+            seconds, source = self._seconds(plan, mean, tokens)
+        saves = plan.train.save_every > 0
+        return prediction.model_copy(
+            update={
+                "seconds": seconds,
+                "seconds_from": source,
+                "disk_bytes": disk_bytes(work, saves=saves),
+            }
+        )
+
+    def _seconds(self, plan: TrainPlan, work: Work, tokens: float) -> tuple[float, str]:
+        gpu = self._options.device.gpu
+        if gpu is not None:
+            what = f"{gpu.bf16_tflops:g} TFLOP/s of a {gpu.title}, a third of it reached"
+            return seconds_on(work, gpu, tokens), what
+        flops = tokens * flops_per_token(work)
+        speed = self._measured_speed(plan, work)
+        if speed is not None:
+            return flops / speed, "finished trainings on this machine"
+        return flops / _matmul_speed(), "this machine's matrix products in fp32"
+
+    def _measured_speed(self, plan: TrainPlan, work: Work) -> float | None:
+        """FLOP/s of the trainings here that are most like this one; None: there are none."""
+        if self._records is None:
+            self._records = [
+                record
+                for record in Store(self._workspace.runs_dir).records()
+                if record.kind == "train" and record.measurement is not None
+            ]
+        speeds = [
+            record.measurement.tokens_per_second * flops_per_token(work)
+            for record in self._records
+            if record.measurement is not None
+            and record.measurement.tokens_per_second
+            and record.cell.get("backend") == plan.backend
+            and record.cell.get("method") == plan.method
+            and record.effective.get("num_total_parameters", 0) // 10**7
+            == (work.shape.parameters + work.adapter_numbers) // 10**7
+        ]
+        return sorted(speeds)[len(speeds) // 2] if speeds else None
+
+
+def _num_tokens(plan: TrainPlan, lengths: Lengths | None) -> float | None:
+    """Of the whole training; None where the rows are not here."""
+    if lengths is None:
+        return None
+    mean = sum(lengths.tokens) / len(lengths.tokens)
+    rows_per_step = plan.train.batch_size * plan.train.gradient_accumulation
+    if plan.train.max_steps is not None:
+        return plan.train.max_steps * rows_per_step * mean
+    return plan.train.num_epochs * len(lengths.tokens) * mean
+
+
+def _matmul_speed() -> float:
+    """FLOP/s of products of 1024 x 1024 fp32 matrices, the best of three."""
+    import numpy as np  # noqa: PLC0415
+
+    size = 1024
+    left = np.ones((size, size), dtype=np.float32)
+    best = float("inf")
+    for _ in range(3):
+        began = time.perf_counter()
+        np.matmul(left, left)
+        best = min(best, time.perf_counter() - began)
+    return 2.0 * size**3 / best
