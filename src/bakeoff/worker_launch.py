@@ -26,7 +26,7 @@ OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 
 
 def worker_launch(
-    kind: Literal["train", "framework", "evaluate", "convert", "reference", "trial"],
+    kind: Literal["train", "framework", "evaluate", "convert", "reference", "trial", "trace"],
     job: Mapping[str, Any],
     *,
     python: Path,

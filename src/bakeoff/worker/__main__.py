@@ -23,6 +23,7 @@ JOBS = {
     "convert": "bakeoff.worker.convert",
     "reference": "bakeoff.worker.reference",
     "trial": "bakeoff.worker.trial",
+    "trace": "bakeoff.worker.trace",
 }
 EXIT_CODES = {"finished": 0, "failed": 1, "out_of_memory": 3, "cancelled": 130}
 

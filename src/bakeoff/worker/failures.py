@@ -16,6 +16,7 @@ _LOWER = {
     "framework": _TRAIN_LOWER,
     "evaluate": "Lower `evaluate.batch_size` or `evaluate.max_new_tokens`.",
     "convert": "Close other programs and try again.",
+    "trace": "Close other programs and try again.",
 }
 
 

@@ -1,0 +1,231 @@
+"""The memory of a training step, found by running it without numbers.
+
+The real classes run: transformers' model, PEFT's layers and, for the built-in trainer, its own
+loading, batches, loss and optimiser; for a framework what transformers' trainer does in a step. In
+goes a job with the settings of a training and the lengths of its rows; out comes ``result.json``
+with the tape (``bakeoff.predict.tape``).
+"""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from bakeoff.worker import batches, modelling
+from bakeoff.worker.machine import packages, write_json_atomic
+from bakeoff.worker.optimizer import build_optimizer, clip_gradients
+from bakeoff.worker.rows import IGNORED, Row
+from bakeoff.worker.settings import TrainJob, read_job
+from bakeoff.worker.trace_tape import TapeMode
+
+_NUM_STEPS = 2
+"""The optimiser's state appears in the first."""
+
+
+def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
+    """Trace as ``job`` says: that of a training, and ``backend``, ``target``, ``rows``."""
+    backend, target, shapes = job.pop("backend"), job.pop("target"), job.pop("rows")
+    settings = read_job(job)
+    rows = [_row(index, *shape) for index, shape in enumerate(shapes)]
+    tape = trace(settings, rows, is_builtin=backend == "builtin", target=target)
+    result = {
+        "events": tape.events,
+        "parts": tape.parts,
+        "moments": tape.moments,
+        "packages": packages(),
+    }
+    write_json_atomic(run_dir / "result.json", result)
+
+
+def trace(job: TrainJob, rows: list[Row], *, is_builtin: bool, target: str) -> TapeMode:
+    """The tape of two optimiser steps over ``rows``.
+
+    Args:
+        job: The training.
+        rows: Those of one step, a pass after the other.
+        is_builtin: Whether the built-in trainer does it, or transformers' trainer.
+        target: `cpu` or `cuda`: whose kernels are taken.
+    """
+    from torch._subclasses.fake_tensor import FakeTensorMode
+    from transformers import AutoConfig
+
+    config = AutoConfig.from_pretrained(
+        job.model_dir, local_files_only=True, trust_remote_code=job.trust_remote_code
+    )
+    vocabulary = config.get_text_config().vocab_size
+    equal = len({len(row.token_ids) for row in rows}) == 1
+    tape = TapeMode(vocabulary=vocabulary, asks_yes=equal)
+    fake = FakeTensorMode(allow_non_fake_inputs=True)
+    torch.utils.swap_tensors = _take_over
+    if target == "cuda":
+        _use_fused_attention()
+    _load_without_weights(config)
+    batches.pad = _without_numbers(batches.pad, fake)
+    batches.pack = _without_numbers(batches.pack, fake)
+    trainer = _Builtin if is_builtin else _Framework
+    with fake, tape:
+        tape.begins("load", "weights")
+        made = trainer(job, rows, is_cuda=target == "cuda")
+        named = made.model.named_parameters()
+        tape.mark((p for name, p in named if "lora_" in name), "adapter")
+        for _ in range(_NUM_STEPS):
+            _step(made, rows, tape)
+    return tape
+
+
+def _step(trainer: Any, rows: list[Row], tape: TapeMode) -> None:
+    targets = sum(row.num_targets for row in rows)
+    for portion in trainer.portions(rows):
+        tape.begins("forward", "activations")
+        loss = trainer.loss(portion, targets)
+        tape.begins("backward", "activations")
+        loss.backward()
+        del loss
+        tape.mark((p.grad for p in trainer.trained if p.grad is not None), "gradients")
+    tape.begins("optimizer step", "optimizer_transient")
+    clip_gradients(trainer.trained, trainer.job.train.max_grad_norm)
+    trainer.optimizer.step()
+    states = trainer.optimizer.state.values()
+    tensors = (v for state in states for v in state.values() if isinstance(v, torch.Tensor))
+    tape.mark(tensors, "optimizer")
+    trainer.optimizer.zero_grad()
+
+
+class _Builtin:
+    """``bakeoff.worker.modelling`` as it is; only what needs real numbers is left out."""
+
+    def __init__(self, job: TrainJob, rows: list[Row], *, is_cuda: bool) -> None:
+        self.job = job
+        modelling._probe = lambda *_: None
+        modelling._logits = lambda *_: None
+        if is_cuda:
+            _attend_as_on_cuda()
+        self._trainee = modelling.load_trainee(job, rows, pad_token=0, device=torch.device("cpu"))
+        self.model = self._trainee.model
+        self.model.train()
+        self.trained = list(self._trainee.trained.values())
+        self.optimizer = build_optimizer(self._trainee.trained, job.train)
+
+    def portions(self, rows: list[Row]) -> list[list[Row]]:
+        return self._trainee.portions(rows, self.job.train.batch_size)
+
+    def loss(self, rows: list[Row], targets: int) -> torch.Tensor:
+        return self._trainee.cross_entropy(self._trainee.make_batch(rows), targets)
+
+
+class _Framework:
+    """What transformers' trainer does in a step, with PEFT's layers."""
+
+    def __init__(self, job: TrainJob, rows: list[Row], *, is_cuda: bool) -> None:
+        from transformers import AutoModelForCausalLM
+
+        self.job = job
+        self._is_mixed = job.train.precision == "bf16-mixed"
+        self.model = AutoModelForCausalLM.from_pretrained(
+            job.model_dir, dtype=modelling.DTYPES[job.train.precision]
+        )
+        if job.train.gradient_checkpointing:
+            modelling._recompute_activations(self.model)
+            if job.lora is not None:
+                self.model.enable_input_require_grads()
+        if job.lora is not None:
+            modelling._add_adapter(self.model, job.lora, is_mixed=True)  # as PEFT does
+        if job.freeze is not None:
+            modelling._freeze_all_but_last(self.model, job.freeze.trainable_layers)
+        self.model.train()
+        self.trained = [p for p in self.model.parameters() if p.requires_grad]
+        self.optimizer = torch.optim.AdamW(self.trained, foreach=is_cuda)
+
+    def portions(self, rows: list[Row]) -> list[list[Row]]:
+        return batches.micro_batches(rows, self.job.train.batch_size, by_length=False)
+
+    def loss(self, rows: list[Row], targets: int) -> torch.Tensor:
+        batch = batches.pad(rows, pad_token=0)
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._is_mixed):
+            outputs = self.model(
+                input_ids=batch.token_ids,
+                attention_mask=batch.attention_mask,
+                labels=batch.token_ids,
+                num_items_in_batch=targets,
+                use_cache=False,
+            )
+        return outputs.loss
+
+
+def _without_numbers(make: Any, fake: Any) -> Any:
+    """A batch is made of real numbers, which decide its shape, and then loses them."""
+    from torch.utils._python_dispatch import _disable_current_modes
+
+    def make_fake(rows: list[Row], **options: Any) -> batches.Batch:
+        with _disable_current_modes():
+            batch = make(rows, **options)
+        made = {
+            name: fake.from_tensor(value)
+            for name, value in vars(batch).items()
+            if isinstance(value, torch.Tensor)
+        }
+        return replace(batch, **made)
+
+    return make_fake
+
+
+def _load_without_weights(config: Any) -> None:
+    """Give models of the right shape wherever one is loaded."""
+    from transformers import AutoModelForCausalLM
+
+    def from_config(_: Any, *, dtype: Any, trust_remote_code: bool = False, **__: Any) -> Any:
+        model = AutoModelForCausalLM.from_config(
+            config, dtype=dtype, trust_remote_code=trust_remote_code
+        )
+        model.to = lambda *_, **__: model  # it is nowhere
+        return model
+
+    AutoModelForCausalLM.from_pretrained = from_config
+
+
+def _take_over(old: torch.Tensor, new: torch.Tensor) -> None:
+    """Change the type of a parameter: torch would swap the objects, which others point at."""
+    old.data = new.data
+
+
+def _attend_as_on_cuda() -> None:
+    from bakeoff.worker import attention
+
+    def attend(_: Any, __: Any, query: Any, key: Any, value: Any, *___: Any, **its: Any) -> Any:
+        lengths = (query.shape[2],)
+        scale = query.shape[-1] ** -0.5
+        return attention._attend_by_kernel(query, key, value, scale, lengths), None
+
+    attention.PackedAttention.__call__ = attend  # type: ignore[method-assign]
+
+
+def _use_fused_attention() -> None:
+    """Take what a fused kernel on a GPU keeps: its inputs, its output, one fp32 number a row."""
+
+    def attend(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
+        return _FusedAttention.apply(query, key, value)
+
+    torch.nn.functional.scaled_dot_product_attention = attend
+
+
+class _FusedAttention(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, query: Any, key: Any, value: Any) -> Any:
+        out = query.new_empty(*query.shape[:-1], value.shape[-1])
+        sums = query.new_empty(query.shape[:-1], dtype=torch.float32)
+        ctx.save_for_backward(query, key, value, out, sums)
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: Any) -> Any:
+        query, key, value, _, _ = ctx.saved_tensors
+        wide = query.new_empty(query.shape, dtype=torch.float32)
+        del wide
+        return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
+
+
+def _row(index: int, num_tokens: int, num_labels: int) -> Row:
+    tokens = [1 + (index + place) % 7 for place in range(num_tokens)]
+    num_ignored = num_tokens - num_labels
+    return Row(f"row-{index}", tokens, [IGNORED] * num_ignored + tokens[num_ignored:])
