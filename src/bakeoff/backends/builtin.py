@@ -63,6 +63,23 @@ def reference_launch(plan: TrainPlan, inputs: Inputs) -> Launch:
     return worker_launch("reference", _job(plan, inputs), python=inputs.python, env=_ENVIRONMENT)
 
 
+def trace_launch(
+    plan: TrainPlan, inputs: Inputs, *, rows: Sequence[tuple[int, int]], target: str
+) -> Launch:
+    """One step of any backend's training without numbers; leaves ``result.json``.
+
+    Args:
+        plan: The training.
+        inputs: Where the model's configuration lies.
+        rows: Tokens and label tokens of each row of one optimiser step.
+        target: `cpu` or `cuda`.
+    """
+    # What a step allocates depends on nothing that the paths and the seed say.
+    job = {**_job(plan.model_copy(update={"device": "cpu", "seed": 0}), inputs)}
+    job |= {"backend": plan.backend, "target": target, "rows": [list(row) for row in rows]}
+    return worker_launch("trace", job, python=inputs.python, env=_ENVIRONMENT)
+
+
 def _job(plan: TrainPlan, inputs: Inputs) -> dict[str, Any]:
     return {
         "model_dir": str(inputs.model_dir),

@@ -30,6 +30,9 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a command
         str | None,
         typer.Option(metavar="SIZE", help="Is a figure such as 8.7GB possible at all?"),
     ] = None,
+    quick: Annotated[
+        bool, typer.Option("--quick", help="By formulas alone: no step is traced.")
+    ] = False,
     list_gpus: Annotated[bool, typer.Option("--list-gpus", help="Name the GPUs.")] = False,
     strict: Annotated[
         bool, typer.Option("--strict", help="Exit code 1 if a training does not fit.")
@@ -55,7 +58,7 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a command
     workspace = workspace_of_study(recipe, overrides or [], runs_dir=runs_dir, cache_dir=cache_dir)
     study = prepare_study(recipe, overrides or [], cache_dir=workspace.cache_dir)
     claimed = parse_bytes(claim, option="--claim") if claim is not None else None
-    options = Options(device=_device(gpu, memory), claimed_bytes=claimed)
+    options = Options(device=_device(gpu, memory), claimed_bytes=claimed, may_trace=not quick)
     report = Fitter(study, workspace, options).report()
     if as_json:
         print_json(report.model_dump(mode="json"))

@@ -1,10 +1,10 @@
 """From a training on the tape to what each counter will show."""
 
 import functools
-from collections.abc import Sequence
 
 from bakeoff.predict.caching import replay
 from bakeoff.predict.facts import CONTEXT_BYTES
+from bakeoff.predict.heap import host_bytes
 from bakeoff.predict.step import write_training
 from bakeoff.predict.tape import Peak, Tape, peak_of
 from bakeoff.predict.work import Work
@@ -18,81 +18,70 @@ for a shorter batch do not serve a longer one."""
 _LUCK = 0.8
 """Share of the prediction that is surely needed: the largest error allowed is a quarter."""
 
-HOST_LIBRARIES_BYTES = 120 * _MIB
+HOST_LIBRARIES_BYTES = 65 * _MIB
 """What a training on a CPU adds beside tensors: code that is loaded at the first use, compiled
 kernels and scratch of oneDNN, rows and their tokens. Measured with a model of no size."""
-
-HOST_SLACK = 1.05
-"""malloc holds a little more than what lives in it: freed pieces too small for the next tensor."""
 
 
 @functools.lru_cache(maxsize=256)
 def predict_analytic(work: Work, gpu: Gpu | None) -> Prediction:
     """From the model's configuration alone."""
-    even = write_training(work)
-    ragged = None
+    tape = write_training(work)
+    reserved = None
     if gpu is not None:
-        lengths = [max(1, work.tokens * share // 100) for share in _RAGGED]
-        ragged = write_training(work, lengths)
-    return prediction_of(even, ragged, gpu, source="analytic", batch=(work.rows, work.tokens))
+        reserved = round(replay(tape).reserved_bytes * _raggedness(work, gpu.memory_bytes))
+    return _prediction(tape, gpu, reserved, "analytic", (work.rows, work.tokens))
 
 
-def prediction_of(
-    even: Tape,
-    ragged: Tape | None,
-    gpu: Gpu | None,
-    *,
-    source: Source,
-    batch: tuple[int, int],
-    assumptions: Sequence[str] = (),
-) -> Prediction:
-    """Every counter of one training.
+def predict_traced(work: Work, gpu: Gpu | None, tape: Tape) -> Prediction:
+    """From the tape of the real step.
 
     Args:
-        even: Steps of equal size.
-        ragged: Steps of different sizes; None: there are none.
+        work: The training as the formulas see it: how much rows of different lengths add to what
+            the allocator holds is taken from there.
         gpu: Where; None: on a CPU.
-        source: Where the tapes come from.
-        batch: Rows, and tokens of the longest, of the largest pass.
-        assumptions: In words.
+        tape: Steps of equal size.
     """
-    peak = peak_of(even)
-    allocated = peak.num_bytes
-    reserved = process = host = None
+    reserved = None
     if gpu is not None:
-        reserved = reserved_bytes(even, ragged, gpu.memory_bytes)
+        reserved = round(replay(tape).reserved_bytes * _raggedness(work, gpu.memory_bytes))
+    return _prediction(tape, gpu, reserved, "trace", (work.rows, work.tokens))
+
+
+def _prediction(
+    tape: Tape, gpu: Gpu | None, reserved: int | None, source: Source, batch: tuple[int, int]
+) -> Prediction:
+    peak = peak_of(tape)
+    allocated = peak.num_bytes
+    process = None
+    if gpu is not None and reserved is not None:
         process = reserved + CONTEXT_BYTES[gpu.generation] * _MIB
-    else:
-        host = round(allocated * HOST_SLACK) + HOST_LIBRARIES_BYTES
     return Prediction(
         source=source,
         device="cuda" if gpu is not None else "cpu",
         allocated_bytes=allocated,
         reserved_bytes=reserved,
         process_bytes=process,
-        host_bytes=host,
+        host_bytes=host_bytes(tape) + HOST_LIBRARIES_BYTES if gpu is None else None,
         low_bytes=round(allocated * _LUCK),
         peak_at=peak.moment,
         parts=_parts(peak),
         batch_rows=batch[0],
         row_tokens=batch[1],
-        assumptions=tuple(assumptions),
     )
 
 
-def reserved_bytes(even: Tape, ragged: Tape | None, limit_bytes: int | None) -> int:
-    """What torch's allocator holds: between rows of one length and rows of very different ones.
+@functools.lru_cache(maxsize=256)
+def _raggedness(work: Work, limit_bytes: int) -> float:
+    """What torch's allocator holds for rows of different lengths over what for equal ones.
 
-    Which of the two it is nearer to depends on the data; the middle is taken. Close to the limit
-    the allocator gives back what it does not use, so the limit caps the second, not the first.
+    Which of the two a training is nearer to depends on its data; the middle is taken. Near its
+    limit a device gives back what is held and not used, so that caps the first.
     """
-    least = replay(even).reserved_bytes
-    if ragged is None:
-        return least
-    most = replay(ragged, limit_bytes=limit_bytes).reserved_bytes
-    if limit_bytes is not None:
-        most = min(most, max(limit_bytes, least))
-    return (least + max(most, least)) // 2
+    even = replay(write_training(work)).reserved_bytes
+    lengths = [max(1, work.tokens * share // 100) for share in _RAGGED]
+    ragged = replay(write_training(work, lengths), limit_bytes=limit_bytes).reserved_bytes
+    return (1 + max(1.0, min(ragged, max(limit_bytes, even)) / even)) / 2
 
 
 def _parts(peak: Peak) -> tuple[Part, ...]:

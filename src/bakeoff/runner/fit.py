@@ -7,10 +7,18 @@ from bakeoff.predict.advice import advise
 from bakeoff.predict.claim import judge
 from bakeoff.predict.device import Device
 from bakeoff.predict.duration import disk_bytes, flops_per_token, seconds_on
-from bakeoff.predict.facts import work_of
-from bakeoff.predict.memory import predict_analytic
+from bakeoff.predict.facts import facts_of, work_of
+from bakeoff.predict.memory import predict_analytic, predict_traced
 from bakeoff.predict.work import Work
-from bakeoff.runner.fit_inputs import Lengths, lengths_of, shape_of_step
+from bakeoff.runner.fit_inputs import (
+    LargestStep,
+    Lengths,
+    folder_of,
+    largest_step,
+    lengths_of,
+    shape_of_step,
+)
+from bakeoff.runner.fit_trace import trace_of
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import ModelStep, TrainPlan, run_name
@@ -26,6 +34,9 @@ class Options:
     device: Device
     may_count: bool = True
     """Whether rows may be tokenised, which takes seconds."""
+
+    may_trace: bool = True
+    """Whether steps may be traced, which takes some ten seconds each."""
 
     claimed_bytes: int | None = None
 
@@ -61,8 +72,9 @@ class Fitter:
                 run=run_name(plan), cell=cell, prediction=None, limit_bytes=device.limit_bytes,
                 fits=None, problem=self._unknown_shape(plan),
             )  # fmt: skip
-        work, prediction = self.predict(plan)
+        work, prediction, factor = self._best(plan)
         limit = device.limit_bytes
+        within = round((limit or 0) / factor)
         fits = None if limit is None else prediction.needed_bytes <= limit
         claimed = self._options.claimed_bytes
         return FittedRun(
@@ -71,29 +83,48 @@ class Fitter:
             prediction=self._with_time(plan, work, prediction),
             limit_bytes=limit,
             fits=fits,
-            changes=() if fits or limit is None else advise(plan, self.predict, limit),
+            changes=() if fits or limit is None else advise(plan, self.predict, within),
             claim=judge(work, claimed, device.gpu) if claimed is not None else None,
         )
 
     def predict(self, plan: TrainPlan) -> tuple[Work, Prediction]:
-        """The analytic answer, for a training of the study or one made from it by a change."""
+        """The formulas' answer, for a training of the study or one made from it by a change."""
         shape = self._shape_of(plan)
         if shape is None:
             raise LookupError(self._unknown_shape(plan))
-        lengths = self._lengths(plan)
-        longest = max(lengths.tokens, default=1) if lengths is not None else plan.train.max_length
-        share = lengths.label_share if lengths is not None else 1.0
-        work = work_of(plan, shape, tokens=longest, label_share=share, gpu=self._options.device.gpu)
-        assumptions = (
-            [f"the longest row has {longest} tokens, as counted in the prepared rows"]
-            if lengths is not None
-            else [f"rows of `train.max_length` ({longest}) tokens: the real ones are not here yet"]
-        )
         gpu = self._options.device.gpu
+        batch = self._batch(plan)
+        work = work_of(plan, shape, tokens=batch.tokens, label_share=batch.label_share, gpu=gpu)
+        assumptions = [batch.told]
         if gpu is not None and not gpu.has_bf16 and plan.train.precision != "fp32":
             assumptions.append(f"{gpu.title} has no bf16: set train.precision=fp32 to run there")
         found = predict_analytic(work, gpu)
         return work, found.model_copy(update={"assumptions": tuple(assumptions)})
+
+    def _best(self, plan: TrainPlan) -> tuple[Work, Prediction, float]:
+        """The trace's answer where there is one, and what it is of the formulas'."""
+        work, analytic = self.predict(plan)
+        model_dir = folder_of(self._model_step(plan), self._study, self._workspace)
+        if not self._options.may_trace or model_dir is None:
+            return work, analytic, 1.0
+        gpu = self._options.device.gpu
+        tape = trace_of(
+            plan,
+            self._batch(plan).rows,
+            study=self._study,
+            workspace=self._workspace,
+            model_dir=model_dir,
+            target="cpu" if gpu is None else "cuda",
+        )
+        if tape is None:
+            return work, analytic, 1.0
+        traced = predict_traced(work, gpu, tape)
+        traced = traced.model_copy(update={"assumptions": analytic.assumptions})
+        return work, traced, traced.needed_bytes / analytic.needed_bytes
+
+    def _batch(self, plan: TrainPlan) -> LargestStep:
+        packs = facts_of(plan.backend).packs_rows and plan.train.precision != "bf16-mixed"
+        return largest_step(plan, self._lengths(plan), packs=packs)
 
     def _shape_of(self, plan: TrainPlan) -> ModelShape | None:
         if plan.model_id not in self._shapes:

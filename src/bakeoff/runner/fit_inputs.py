@@ -88,6 +88,45 @@ def lengths_of(
     return found.within(plan.train.max_length)
 
 
+@dataclass(frozen=True)
+class LargestStep:
+    """The rows of the step that needs most."""
+
+    rows: tuple[tuple[int, int], ...]
+    """Tokens and label tokens; one pass, or two where passes are accumulated."""
+
+    tokens: int
+    """A row, on average over a pass (padding counts)."""
+
+    label_share: float
+    told: str
+
+
+def largest_step(plan: TrainPlan, lengths: Lengths | None, *, packs: bool) -> LargestStep:
+    """The longest row with its company.
+
+    Where rows are filled up to the longest, the company is as long; where they are packed, it is
+    taken as long as the longest of ten rows.
+    """
+    size = plan.train.batch_size
+    passes = min(2, plan.train.gradient_accumulation)
+    if lengths is None:
+        tokens = plan.train.max_length
+        told = f"rows of `train.max_length` ({tokens}) tokens: the real ones are not here yet"
+        labels = tokens - 1 if plan.train.loss_on == "all" else tokens // 2
+        told += "" if plan.train.loss_on == "all" else ", half of them taken as labels"
+        return LargestStep(((tokens, labels),) * size * passes, tokens, labels / tokens, told)
+    ordered = sorted(lengths.tokens)
+    longest = ordered[-1]
+    long = ordered[int(0.9 * (len(ordered) - 1))] if packs else longest - (ordered[0] < longest)
+    share = lengths.label_share
+    made = [longest, *[max(2, long)] * (size - 1)] * passes
+    rows = tuple((tokens, max(1, round(tokens * share))) for tokens in made)
+    mean = round(sum(made) / len(made)) if packs else longest
+    told = f"the longest row has {longest} tokens, as counted in the prepared rows"
+    return LargestStep(rows, mean, share, told)
+
+
 def device_here(wanted: str) -> Device:
     """The machine at hand, as a recipe's ``device`` asks for it."""
     gpus = [] if wanted == "cpu" else gpus_here()

@@ -184,3 +184,38 @@ class FitReport(Document):
     """Where the limit comes from."""
 
     runs: tuple[FittedRun, ...]
+
+
+class ScoredCase(Document):
+    """A prediction beside what was measured."""
+
+    case: str
+    source: str
+    """`trace` or `analytic`, and for a published figure `published: FILE`."""
+
+    counter: Counter
+    predicted_bytes: int
+    measured_bytes: int
+    relative_error: float
+    """(predicted - measured) / measured."""
+
+
+class SourceScore(Document):
+    source: str
+    num_cases: int
+    median_error: float
+    """Of the absolute relative errors."""
+
+    worst_error: float
+    share_under: float
+    """Share of cases predicted below what was measured."""
+
+
+class FitBench(Document):
+    """Printed by ``bakeoff bench fit --json``."""
+
+    bench: Literal["fit"] = "fit"
+    cases: tuple[ScoredCase, ...]
+    sources: tuple[SourceScore, ...]
+    left_out: dict[str, int] = Field(default_factory=dict)
+    """Rows of published tables that cannot be scored: why, and how many."""

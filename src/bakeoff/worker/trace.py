@@ -17,7 +17,7 @@ from bakeoff.worker.machine import packages, write_json_atomic
 from bakeoff.worker.optimizer import build_optimizer, clip_gradients
 from bakeoff.worker.rows import IGNORED, Row
 from bakeoff.worker.settings import TrainJob, read_job
-from bakeoff.worker.trace_tape import TapeMode
+from bakeoff.worker.trace_tape import LOADING, TapeMode
 
 _NUM_STEPS = 2
 """The optimiser's state appears in the first."""
@@ -65,8 +65,9 @@ def trace(job: TrainJob, rows: list[Row], *, is_builtin: bool, target: str) -> T
     batches.pack = _without_numbers(batches.pack, fake)
     trainer = _Builtin if is_builtin else _Framework
     with fake, tape:
-        tape.begins("load", "weights")
+        tape.begins("load", LOADING)
         made = trainer(job, rows, is_cuda=target == "cuda")
+        tape.mark(made.model.parameters(), "weights")
         named = made.model.named_parameters()
         tape.mark((p for name, p in named if "lora_" in name), "adapter")
         for _ in range(_NUM_STEPS):
@@ -97,8 +98,6 @@ class _Builtin:
 
     def __init__(self, job: TrainJob, rows: list[Row], *, is_cuda: bool) -> None:
         self.job = job
-        modelling._probe = lambda *_: None
-        modelling._logits = lambda *_: None
         if is_cuda:
             _attend_as_on_cuda()
         self._trainee = modelling.load_trainee(job, rows, pad_token=0, device=torch.device("cpu"))
@@ -192,12 +191,11 @@ def _take_over(old: torch.Tensor, new: torch.Tensor) -> None:
 def _attend_as_on_cuda() -> None:
     from bakeoff.worker import attention
 
-    def attend(_: Any, __: Any, query: Any, key: Any, value: Any, *___: Any, **its: Any) -> Any:
-        lengths = (query.shape[2],)
+    def attend(self: Any, _: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> Any:
         scale = query.shape[-1] ** -0.5
-        return attention._attend_by_kernel(query, key, value, scale, lengths), None
+        return attention._attend_by_kernel(query, key, value, scale, self.row_lengths), None
 
-    attention.PackedAttention.__call__ = attend  # type: ignore[method-assign]
+    attention.PackedAttention.__call__ = attend  # type: ignore[method-assign, assignment]
 
 
 def _use_fused_attention() -> None:
@@ -218,8 +216,8 @@ class _FusedAttention(torch.autograd.Function):
         return out
 
     @staticmethod
-    def backward(ctx: Any, *gradients: Any) -> Any:
-        query, key, value, _, _ = ctx.saved_tensors
+    def backward(ctx: Any, *_: Any) -> Any:
+        query, key, value, *_ = ctx.saved_tensors
         wide = query.new_empty(query.shape, dtype=torch.float32)
         del wide
         return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)

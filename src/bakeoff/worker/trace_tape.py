@@ -13,8 +13,8 @@ import torch
 from torch.utils._python_dispatch import TorchDispatchMode
 from torch.utils._pytree import tree_leaves
 
-_TRUTH = 1
-"""What a question about numbers that are not there is answered with: yes, or one."""
+LOADING = "other"
+"""What loading leaves beside the weights."""
 
 
 class TapeMode(TorchDispatchMode):
@@ -27,7 +27,7 @@ class TapeMode(TorchDispatchMode):
 
         self.parts: list[str] = []
         self.moments: list[tuple[int, str]] = []
-        self.phase = "weights"
+        self.phase = LOADING
         """What is taken now is for this, until it is known better."""
 
         self._vocabulary = vocabulary
@@ -49,12 +49,22 @@ class TapeMode(TorchDispatchMode):
         self, func: Any, types: Any, args: Any = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is torch.ops.aten._local_scalar_dense.default:
-            return _answer(args[0], yes=self._asks_yes)
+            return self._answer(args[0])
         result = func(*args, **(kwargs or {}))
         for leaf in tree_leaves(result):
             if isinstance(leaf, torch.Tensor):
                 self._see(leaf)
         return result
+
+    def _answer(self, tensor: torch.Tensor) -> Any:
+        """Answer a question about numbers that are not there.
+
+        While the model is loaded two ways of computing are compared: they are taken to agree. Later
+        the masks are asked for padding.
+        """
+        if self.phase == LOADING:
+            return True if tensor.dtype == torch.bool else 0
+        return self._asks_yes if tensor.dtype == torch.bool else 1
 
     def _see(self, tensor: torch.Tensor) -> None:
         storage = tensor.untyped_storage()
@@ -76,9 +86,3 @@ class TapeMode(TorchDispatchMode):
             self.events.extend((block, -1))
 
         return died
-
-
-def _answer(tensor: torch.Tensor, *, yes: bool) -> Any:
-    if tensor.dtype == torch.bool:
-        return yes
-    return float(_TRUTH) if tensor.is_floating_point() else _TRUTH
