@@ -18,10 +18,6 @@ for a shorter batch do not serve a longer one."""
 _LUCK = 0.8
 """Share of the prediction that is surely needed: the largest error allowed is a quarter."""
 
-HOST_LIBRARIES_BYTES = 65 * _MIB
-"""What a training on a CPU adds beside tensors: code that is loaded at the first use, compiled
-kernels and scratch of oneDNN, rows and their tokens. Measured with a model of no size."""
-
 
 @functools.lru_cache(maxsize=256)
 def predict_analytic(work: Work, gpu: Gpu | None) -> Prediction:
@@ -30,7 +26,7 @@ def predict_analytic(work: Work, gpu: Gpu | None) -> Prediction:
     reserved = None
     if gpu is not None:
         reserved = round(replay(tape).reserved_bytes * _raggedness(work, gpu.memory_bytes))
-    return _prediction(tape, gpu, reserved, "analytic", (work.rows, work.tokens))
+    return _prediction(work, gpu, tape, reserved, "analytic")
 
 
 def predict_traced(work: Work, gpu: Gpu | None, tape: Tape) -> Prediction:
@@ -45,11 +41,11 @@ def predict_traced(work: Work, gpu: Gpu | None, tape: Tape) -> Prediction:
     reserved = None
     if gpu is not None:
         reserved = round(replay(tape).reserved_bytes * _raggedness(work, gpu.memory_bytes))
-    return _prediction(tape, gpu, reserved, "trace", (work.rows, work.tokens))
+    return _prediction(work, gpu, tape, reserved, "trace")
 
 
 def _prediction(
-    tape: Tape, gpu: Gpu | None, reserved: int | None, source: Source, batch: tuple[int, int]
+    work: Work, gpu: Gpu | None, tape: Tape, reserved: int | None, source: Source
 ) -> Prediction:
     peak = peak_of(tape)
     allocated = peak.num_bytes
@@ -62,12 +58,12 @@ def _prediction(
         allocated_bytes=allocated,
         reserved_bytes=reserved,
         process_bytes=process,
-        host_bytes=host_bytes(tape) + HOST_LIBRARIES_BYTES if gpu is None else None,
+        host_bytes=host_bytes(tape) + work.host_libraries_mib * _MIB if gpu is None else None,
         low_bytes=round(allocated * _LUCK),
         peak_at=peak.moment,
         parts=_parts(peak),
-        batch_rows=batch[0],
-        row_tokens=batch[1],
+        batch_rows=work.rows,
+        row_tokens=work.tokens,
     )
 
 

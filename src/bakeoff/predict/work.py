@@ -95,6 +95,9 @@ class Work:
     optimizer: OptimizerPath = "foreach"
     gathers_gradients: bool = True
     shards: Shards = Shards()
+    host_libraries_mib: int = 100
+    """On a CPU: what comes on top of tensors (``facts.TrainerFacts``)."""
+
     workspace_bytes: int = 8_519_680
     """cuBLAS's, taken from torch's allocator (`CUBLAS_WORKSPACE_CONFIG` `:4096:2:16:8`)."""
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from bakeoff.base.locks import locked
 from bakeoff.runner.execute import Executor
 from bakeoff.runner.observer import Observer, Position
-from bakeoff.runner.prepare import prepare_study
+from bakeoff.runner.prepare import PreparedStudy, prepare_study
 from bakeoff.runner.process_run import lock_of
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
@@ -34,6 +34,7 @@ class Case:
     """One training and what it measured."""
 
     name: str
+    study: PreparedStudy
     plan: TrainPlan
     record: Record
     run_dir: Path
@@ -82,7 +83,7 @@ def _run_recipe(
             record = executor.train(step)
             store.save_record(record)
         observer.step_finished(step, record, reused=reused)
-        yield Case(_case_name(step), step, record, store.run_dir(run_name(step)))
+        yield Case(_case_name(step), study, step, record, store.run_dir(run_name(step)))
 
 
 def _case_name(step: TrainPlan) -> str:
