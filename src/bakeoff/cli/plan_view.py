@@ -13,23 +13,29 @@ from bakeoff.compare.numbers import MISSING, num_bytes
 from bakeoff.compare.numbers import seconds as show_duration
 from bakeoff.runner.progress import step_name
 from bakeoff.schema.plan import EvalPlan, Plan, Step, TrainPlan
+from bakeoff.schema.prediction import Prediction
 from bakeoff.schema.record import Record
 
 Done = Mapping[str, Record | None]
 
 
-def plan_table(plan: Plan, done: Done) -> RenderableType:
+Predicted = Mapping[str, Prediction]
+
+
+def plan_table(plan: Plan, done: Done, predicted: Predicted) -> RenderableType:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("", justify="right", style="dim")
     table.add_column("step", overflow="fold")
     table.add_column("state", no_wrap=True)
     table.add_column("time", justify="right", no_wrap=True)
     table.add_column("memory", justify="right", no_wrap=True)
+    if predicted:
+        table.add_column("disk", justify="right", no_wrap=True)
     table.add_column("id", style="dim", no_wrap=True)
     for index, step in enumerate(plan.steps, start=1):
         name = step_name(step)
         record = done.get(name)
-        seconds, peak, is_guess = _cost(step, plan, done)
+        seconds, peak, is_guess = _cost(step, plan, done, predicted)
         mark = "~" if is_guess else ""
         table.add_row(
             str(index),
@@ -37,16 +43,22 @@ def plan_table(plan: Plan, done: Done) -> RenderableType:
             Text("done", "green") if name in done else Text("to do", "yellow"),
             MISSING if seconds is None else mark + show_duration(seconds),
             MISSING if peak is None else mark + num_bytes(peak),
+            *([_disk(predicted.get(name))] if predicted else []),
             record.run_id if record is not None else step.id,
         )
-    return Group(_heading(plan), table, _foot(plan, done))
+    return Group(_heading(plan), table, _foot(plan, done, predicted))
 
 
-def plan_json(plan: Plan, done: Done) -> dict[str, Any]:
+def _disk(prediction: Prediction | None) -> str:
+    return MISSING if prediction is None else "~" + num_bytes(prediction.disk_bytes)
+
+
+def plan_json(plan: Plan, done: Done, predicted: Predicted) -> dict[str, Any]:
     """The plan with, for each step, whether it is done and what it cost or is thought to cost."""
     steps = []
     for step in plan.steps:
-        seconds, peak, is_guess = _cost(step, plan, done)
+        seconds, peak, is_guess = _cost(step, plan, done, predicted)
+        prediction = predicted.get(step_name(step))
         steps.append(
             {
                 "name": step_name(step),
@@ -54,14 +66,17 @@ def plan_json(plan: Plan, done: Done) -> dict[str, Any]:
                 "seconds": seconds,
                 "peak_host_bytes": peak,
                 "is_prediction": is_guess,
+                "prediction": prediction and prediction.model_dump(mode="json"),
                 **step.model_dump(mode="json"),
             }
         )
     return {"study": plan.study, "axes": list(plan.axes), "steps": steps}
 
 
-def _cost(step: Step, plan: Plan, done: Done) -> tuple[float | None, int | None, bool]:
-    """Measured if done; else as the alike steps of this plan that are done; else unknown."""
+def _cost(
+    step: Step, plan: Plan, done: Done, predicted: Predicted
+) -> tuple[float | None, int | None, bool]:
+    """Measured if done; else as the alike steps of this plan that are done; else as predicted."""
     record = done.get(step_name(step))
     if record is not None and record.measurement is not None:
         return record.measurement.wall_seconds, record.measurement.peak_host_bytes, False
@@ -73,7 +88,10 @@ def _cost(step: Step, plan: Plan, done: Done) -> tuple[float | None, int | None,
         and _kind(other) == _kind(step)
     ]
     if not alike:
-        return None, None, False
+        prediction = predicted.get(step_name(step))
+        if prediction is None:
+            return None, None, False
+        return prediction.seconds, prediction.needed_bytes, True
     seconds = sum(measured.wall_seconds for measured in alike) / len(alike)
     peaks = [m.peak_host_bytes for m in alike if m.peak_host_bytes is not None]
     return seconds, max(peaks, default=None), True
@@ -92,11 +110,11 @@ def _heading(plan: Plan) -> Text:
     return Text.assemble(("study ", "dim"), (plan.study, "bold"), (axes, "dim"))
 
 
-def _foot(plan: Plan, done: Done) -> Text:
+def _foot(plan: Plan, done: Done, predicted: Predicted) -> Text:
     left: Sequence[Step] = [step for step in plan.steps if step_name(step) not in done]
     if not left:
         return Text("nothing to do: every step is finished", "green")
-    costs = [_cost(step, plan, done)[0] for step in left]
+    costs = [_cost(step, plan, done, predicted)[0] for step in left]
     known = [seconds for seconds in costs if seconds is not None]
     total = f", about {show_duration(sum(known))}" if known and len(known) == len(costs) else ""
     return Text(f"{len(left)} of {len(plan.steps)} steps to do{total}")

@@ -28,24 +28,29 @@ def plan(
     """Show every step and what is finished already; run nothing."""
     from bakeoff.cli.output import print_json
     from bakeoff.cli.plan_view import plan_json, plan_table
+    from bakeoff.runner.fit_check import predict_steps
     from bakeoff.runner.prepare import prepare_study
     from bakeoff.runner.progress import steps_done_before
 
     workspace = workspace_of_study(recipe, overrides or [], runs_dir=runs_dir, cache_dir=cache_dir)
     study = prepare_study(recipe, overrides or [], cache_dir=workspace.cache_dir)
     done = steps_done_before(study, workspace)
+    predicted = predict_steps(study, workspace, done)
     if as_json:
-        print_json(plan_json(study.plan, done))
+        print_json(plan_json(study.plan, done, predicted))
     else:
-        out().print(plan_table(study.plan, done))
+        out().print(plan_table(study.plan, done, predicted))
 
 
-def run(
+def run(  # noqa: PLR0913, PLR0917 - the options of a command
     recipe: RecipePath,
     overrides: Overrides = None,
     runs_dir: StudyRunsDir = None,
     cache_dir: CacheDir = None,
     yes: Annotated[bool, typer.Option("--yes", help="Ask nothing.")] = False,
+    force: Annotated[
+        bool, typer.Option("--force", help="Start trainings that cannot fit in memory as well.")
+    ] = False,
     then: Annotated[
         str | None,
         typer.Option(
@@ -74,7 +79,7 @@ def run(
     done = steps_done_before(study, workspace)
     check_disk(study, workspace, done)
     with make_observer(err(), study.plan, done) as observer:
-        outcome = StudyRunner(study, workspace, observer).run()
+        outcome = StudyRunner(study, workspace, observer, force=force).run()
     print_summary(study.plan.study, outcome, workspace)
     if then is not None:
         _do_afterwards(then)

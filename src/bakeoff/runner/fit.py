@@ -38,6 +38,7 @@ class Options:
     may_trace: bool = True
     """Whether steps may be traced, which takes some ten seconds each."""
 
+    may_advise: bool = True
     claimed_bytes: int | None = None
 
 
@@ -76,6 +77,8 @@ class Fitter:
         limit = device.limit_bytes
         within = round((limit or 0) / factor)
         fits = None if limit is None else prediction.needed_bytes <= limit
+        wants_advice = fits is False and self._options.may_advise
+        changes = advise(plan, self.predict, within) if wants_advice else ()
         claimed = self._options.claimed_bytes
         return FittedRun(
             run=run_name(plan),
@@ -83,7 +86,7 @@ class Fitter:
             prediction=self._with_time(plan, work, prediction),
             limit_bytes=limit,
             fits=fits,
-            changes=() if fits or limit is None else advise(plan, self.predict, within),
+            changes=changes,
             claim=judge(work, claimed, device.gpu) if claimed is not None else None,
         )
 

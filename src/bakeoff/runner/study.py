@@ -7,11 +7,13 @@ from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.locks import locked
 from bakeoff.base.process import now_utc
 from bakeoff.runner.execute import Executor
+from bakeoff.runner.fit_check import predict_here, why_refuse
 from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.process_run import lock_of
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Step, TrainPlan, run_name
+from bakeoff.schema.prediction import FittedRun
 from bakeoff.schema.record import Record
 from bakeoff.schema.study import Study
 from bakeoff.store.runs import Store
@@ -46,7 +48,16 @@ class StudyRunner:
     a killed study goes on where it was, and a second runner of the same study waits for the first.
     """
 
-    def __init__(self, study: PreparedStudy, workspace: Workspace, observer: Observer) -> None:
+    def __init__(
+        self,
+        study: PreparedStudy,
+        workspace: Workspace,
+        observer: Observer,
+        *,
+        force: bool = False,
+    ) -> None:
+        """``force``: also start trainings that cannot fit in the memory that is free."""
+        self._force = force
         self._study = study
         self._plan = study.plan
         self._workspace = workspace
@@ -132,12 +143,25 @@ class StudyRunner:
             reused = record is not None and record.status == "finished"
             if record is None or not reused:
                 self._store.forget_record(run_id)
+                found = self._predict(step)
+                refusal = None if self._force else why_refuse(found)
+                if refusal is not None:
+                    self._outcome.skipped[run_id] = refusal
+                    self._observer.step_skipped(step, refusal)
+                    return
                 record = self._execute(step)
+                if found is not None:
+                    record = record.model_copy(update={"prediction": found.prediction})
                 self._store.save_record(record)
         self._outcome.records.append(record)
         self._outcome.num_reused += reused
         self._outcome.num_run += not reused
         self._observer.step_finished(step, record, reused=reused)
+
+    def _predict(self, step: TrainPlan | EvalPlan) -> FittedRun | None:
+        if not isinstance(step, TrainPlan):
+            return None
+        return predict_here(step, self._study, self._workspace)
 
     def _execute(self, step: TrainPlan | EvalPlan) -> Record:
         if isinstance(step, TrainPlan):

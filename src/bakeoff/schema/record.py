@@ -11,6 +11,7 @@ from pydantic import Field
 from bakeoff.schema.document import Document
 from bakeoff.schema.events import Status
 from bakeoff.schema.plan import AxisValue
+from bakeoff.schema.prediction import Prediction
 
 
 class DataFacts(Document):
@@ -147,6 +148,9 @@ class Record(Document):
     scores: tuple[Score, ...] = ()
     provenance: Provenance
     warnings: tuple[str, ...] = ()
+    prediction: Prediction | None = None
+    """Of a training: what was predicted of its memory and time before it started."""
+
     error: str | None = None
     """Why the run did not finish, with the end of its log."""
 
