@@ -1,14 +1,17 @@
 """How long a training takes, from its floating-point operations."""
 
+from statistics import NormalDist
+
 from bakeoff.predict.work import Work
 from bakeoff.schema.prediction import Gpu
 
-_EFFICIENCY = 0.35
+_EFFICIENCY = 0.25
 """Share of a GPU's stated speed that fine-tuning in plain PyTorch reaches on rows of some hundred
-tokens (MFU). Well-tuned pre-training on long rows reaches 0.4 to 0.6 (figures of llm-foundry)."""
+tokens. Well-tuned pre-training on long rows reaches 0.4 to 0.6."""
 
-_PEFT_LORA_FACTOR = 0.75
-"""LoRA's small products in fp32 and casts keep the device from its full speed."""
+_STEP_BYTES = 24
+"""That AdamW's step reads and writes a trained number of two bytes: weight, gradient, moments, and
+the pass that clips."""
 
 
 def flops_per_token(work: Work, *, recomputes: bool | None = None) -> float:
@@ -30,16 +33,37 @@ def flops_per_token(work: Work, *, recomputes: bool | None = None) -> float:
     )
 
 
-def seconds_on(work: Work, gpu: Gpu, num_tokens: float) -> float:
-    """Optimiser steps over ``num_tokens`` tokens, padding left out."""
+def seconds_on(work: Work, gpu: Gpu, num_tokens: float, num_steps: float) -> float:
+    """Forward, backward and the optimiser's steps, which wait for memory rather than arithmetic.
+
+    Args:
+        work: The training.
+        gpu: Where.
+        num_tokens: Of all passes, padding included.
+        num_steps: Of the optimiser.
+    """
     speed = gpu.bf16_tflops * 1e12 * _EFFICIENCY
     if work.compute_bytes == 4:
         speed /= 4  # fp32 (TF32 at best)
-    if work.rank and work.adapter != "fast":
-        speed *= _PEFT_LORA_FACTOR
     if work.quantised_bits:
-        speed *= 0.75
-    return num_tokens * flops_per_token(work) / speed
+        speed *= 0.75  # the matrices are unpacked for every product
+    moved = num_steps * work.trained_numbers * _STEP_BYTES * work.weight_bytes / 2
+    return num_tokens * flops_per_token(work) / speed + moved / (gpu.bandwidth_gb * 1e9)
+
+
+def padded_mean(mean: float, long: float, rows: int) -> float:
+    """Length of the longest of ``rows`` rows on average, to which the others are filled up.
+
+    The lengths are taken as normal; expected largest of a sample by Blom (1958).
+
+    Args:
+        mean: Tokens of a row.
+        long: Nine of ten rows are no longer.
+        rows: In a pass.
+    """
+    normal = NormalDist()
+    spread = (long - mean) / normal.inv_cdf(0.9)
+    return mean + max(0.0, spread) * normal.inv_cdf((rows - 0.375) / (rows + 0.25))
 
 
 def disk_bytes(work: Work, *, saves: bool) -> int:

@@ -6,22 +6,22 @@ from dataclasses import dataclass
 from bakeoff.predict.advice import advise
 from bakeoff.predict.claim import judge
 from bakeoff.predict.device import Device
-from bakeoff.predict.duration import disk_bytes, flops_per_token, seconds_on
+from bakeoff.predict.duration import disk_bytes, flops_per_token, padded_mean, seconds_on
 from bakeoff.predict.facts import facts_of, work_of
 from bakeoff.predict.memory import predict_analytic, predict_traced
 from bakeoff.predict.work import Work
-from bakeoff.runner.fit_inputs import (
+from bakeoff.runner.fit_inputs import folder_of, shape_of_step
+from bakeoff.runner.fit_rows import (
     LargestStep,
-    Lengths,
-    folder_of,
+    RowFacts,
+    counted_rows,
+    known_rows,
     largest_step,
-    lengths_of,
-    shape_of_step,
 )
 from bakeoff.runner.fit_trace import trace_of
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import ModelStep, TrainPlan, run_name
+from bakeoff.schema.plan import DataStep, ModelStep, TrainPlan, run_name
 from bakeoff.schema.prediction import FitReport, FittedRun, ModelShape, Prediction
 from bakeoff.schema.record import Record
 from bakeoff.store.runs import Store
@@ -127,7 +127,7 @@ class Fitter:
 
     def _batch(self, plan: TrainPlan) -> LargestStep:
         packs = facts_of(plan.backend).packs_rows and plan.train.precision != "bf16-mixed"
-        return largest_step(plan, self._lengths(plan), packs=packs)
+        return largest_step(plan, self._rows(plan), packs=packs)
 
     def _shape_of(self, plan: TrainPlan) -> ModelShape | None:
         if plan.model_id not in self._shapes:
@@ -146,17 +146,20 @@ class Fitter:
             f"well-known models, or no plain decoder (`bakeoff model fetch {source}` brings it)"
         )
 
-    def _lengths(self, plan: TrainPlan) -> Lengths | None:
-        found = lengths_of(plan, self._study, self._workspace, may_count=self._options.may_count)
-        return found if found is not None and found.tokens else None
+    def _rows(self, plan: TrainPlan) -> RowFacts | None:
+        model_dir = folder_of(self._model_step(plan), self._study, self._workspace)
+        may_count = self._options.may_count
+        steps = self._study.plan.steps
+        data = next(s for s in steps if isinstance(s, DataStep) and s.id == plan.data_id)
+        counted = counted_rows(plan, model_dir, self._workspace, may_count=may_count)
+        return counted or known_rows(data, plan)
 
     def _with_time(self, plan: TrainPlan, work: Work, prediction: Prediction) -> Prediction:
-        lengths = self._lengths(plan)
-        tokens = _num_tokens(plan, lengths)
+        facts = self._rows(plan)
         seconds, source = None, None
-        if tokens is not None and lengths is not None:
-            mean = work.changed(tokens=round(sum(lengths.tokens) / len(lengths.tokens)))
-            seconds, source = self._seconds(plan, mean, tokens)
+        if facts is not None:
+            mean = work.changed(tokens=round(facts.mean))
+            seconds, source = self._seconds(plan, mean, facts)
         saves = plan.train.save_every > 0
         return prediction.model_copy(
             update={
@@ -166,11 +169,16 @@ class Fitter:
             }
         )
 
-    def _seconds(self, plan: TrainPlan, work: Work, tokens: float) -> tuple[float, str]:
+    def _seconds(self, plan: TrainPlan, work: Work, facts: RowFacts) -> tuple[float, str]:
         gpu = self._options.device.gpu
+        rows = _num_rows(plan, facts)
+        tokens = rows * facts.mean
         if gpu is not None:
-            what = f"{gpu.bf16_tflops:g} TFLOP/s of a {gpu.title}, a third of it reached"
-            return seconds_on(work, gpu, tokens), what
+            if not facts_of(plan.backend).packs_rows:
+                tokens = rows * padded_mean(facts.mean, facts.long, work.rows)
+            steps = rows / (plan.train.batch_size * plan.train.gradient_accumulation)
+            what = f"if a quarter of the {gpu.bf16_tflops:g} TFLOP/s of a {gpu.title} is reached"
+            return seconds_on(work, gpu, tokens, steps), what
         flops = tokens * flops_per_token(work)
         speed = self._measured_speed(plan, work)
         if speed is not None:
@@ -198,15 +206,11 @@ class Fitter:
         return sorted(speeds)[len(speeds) // 2] if speeds else None
 
 
-def _num_tokens(plan: TrainPlan, lengths: Lengths | None) -> float | None:
-    """Of the whole training; None where the rows are not here."""
-    if lengths is None:
-        return None
-    mean = sum(lengths.tokens) / len(lengths.tokens)
-    rows_per_step = plan.train.batch_size * plan.train.gradient_accumulation
+def _num_rows(plan: TrainPlan, facts: RowFacts) -> float:
+    """Rows that the whole training goes through."""
     if plan.train.max_steps is not None:
-        return plan.train.max_steps * rows_per_step * mean
-    return plan.train.num_epochs * len(lengths.tokens) * mean
+        return plan.train.max_steps * plan.train.batch_size * plan.train.gradient_accumulation
+    return plan.train.num_epochs * facts.num_rows
 
 
 def _matmul_speed() -> float:
