@@ -1,7 +1,7 @@
 """`bakeoff fit`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -10,6 +10,10 @@ from bakeoff.cli.output import out, print_json
 from bakeoff.cli.places import CacheDir, StudyRunsDir, workspace_of_study
 from bakeoff.cli.study_commands import Overrides
 from bakeoff.predict.device import Device
+
+if TYPE_CHECKING:
+    from bakeoff.runner.prepare import PreparedStudy
+    from bakeoff.runner.workspace import Workspace
 
 _EXIT_DOES_NOT_FIT = 1
 
@@ -30,6 +34,12 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a command
         str | None,
         typer.Option(metavar="SIZE", help="Is a figure such as 8.7GB possible at all?"),
     ] = None,
+    probe: Annotated[
+        bool,
+        typer.Option(
+            "--probe", help="Train three real steps at the longest row: how many rows a pass fit?"
+        ),
+    ] = False,
     quick: Annotated[
         bool, typer.Option("--quick", help="By formulas alone: no step is traced.")
     ] = False,
@@ -57,6 +67,9 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a command
 
     workspace = workspace_of_study(recipe, overrides or [], runs_dir=runs_dir, cache_dir=cache_dir)
     study = prepare_study(recipe, overrides or [], cache_dir=workspace.cache_dir)
+    if probe:
+        _probe(study, workspace, _device(gpu or _wanted(study), memory), as_json=as_json)
+        return
     claimed = parse_bytes(claim, option="--claim") if claim is not None else None
     options = Options(device=_device(gpu, memory), claimed_bytes=claimed, may_trace=not quick)
     report = Fitter(study, workspace, options).report()
@@ -66,6 +79,30 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a command
         out().print(fit_view(report))
     if strict and any(run.fits is False for run in report.runs):
         raise typer.Exit(_EXIT_DOES_NOT_FIT)
+
+
+def _wanted(study: "PreparedStudy") -> str | None:
+    """A probe runs here: on the CPU if the recipe says so, or if there is no GPU."""
+    from bakeoff.runner.fit_inputs import gpus_here
+    from bakeoff.schema.plan import TrainPlan
+
+    devices = {step.device for step in study.plan.steps if isinstance(step, TrainPlan)}
+    return "cpu" if devices == {"cpu"} or not gpus_here() else None
+
+
+def _probe(
+    study: "PreparedStudy", workspace: "Workspace", device: Device, *, as_json: bool
+) -> None:
+    from bakeoff.cli.fit_observer import Lines
+    from bakeoff.cli.fit_view import probe_view
+    from bakeoff.cli.output import err
+    from bakeoff.runner.fit_probe import Prober
+
+    found = Prober(study, workspace, device, Lines(err())).run()
+    if as_json:
+        print_json([one.model_dump(mode="json") for one in found])
+    else:
+        out().print(probe_view(found))
 
 
 def _device(gpu: str | None, memory: str | None) -> Device:

@@ -9,7 +9,7 @@ from rich.text import Text
 
 from bakeoff.compare.numbers import MISSING
 from bakeoff.compare.numbers import seconds as show_duration
-from bakeoff.schema.prediction import Change, Claim, FitReport, FittedRun, Gpu, Prediction
+from bakeoff.schema.prediction import Change, Claim, FitReport, FittedRun, Gpu, Prediction, Probed
 
 _PARTS = {
     "weights": "weights",
@@ -130,6 +130,21 @@ def _claim(claim: Claim) -> Iterator[Text]:
     )
     for reason in claim.reasons:
         yield Text(f"    {reason}")
+
+
+def probe_view(found: Sequence[Probed]) -> Table:
+    """The largest number of rows a pass of each training, and what was tried."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for column in ("training", "rows a pass", "needed", "outcome"):
+        table.add_column(column, overflow="fold")
+    for one in found:
+        name = f"{one.backend} {one.method}"
+        table.add_row(name, f"largest: {one.largest_batch_size}", f"of {_gb(one.limit_bytes)}", "")
+        for tried in one.tries:
+            needed = MISSING if tried.needed_bytes is None else _gb(tried.needed_bytes)
+            word = "fits" if tried.fits else (tried.error or "does not fit").partition("\n")[0]
+            table.add_row("", str(tried.batch_size), needed, word)
+    return table
 
 
 def gpu_table(gpus: Sequence[Gpu]) -> Table:

@@ -154,6 +154,9 @@ class Cost:
     tokens_per_second: float | None = None
     peak_bytes: int | None = None
     peak_counter: str | None = None
+    predicted_bytes: int | None = None
+    """By the counter of ``peak_bytes``, before the training began."""
+
     num_trained_parameters: int | None = None
 
 
@@ -168,6 +171,7 @@ def _cost(training: Record | None) -> Cost:
         tokens_per_second=measured.tokens_per_second if measured else None,
         peak_bytes=peak_bytes,
         peak_counter=peak_counter,
+        predicted_bytes=_predicted_peak(training, peak_counter),
         num_trained_parameters=None if trained is None else int(trained),
     )
 
@@ -188,6 +192,21 @@ def peak_memory(measured: Measurement | None) -> tuple[int | None, str | None]:
     )
     # A counter that reads 0 is that of a device which the run did not use.
     return next(((value, name) for value, name in readings if value), (None, None))
+
+
+def _predicted_peak(training: Record, counter: str | None) -> int | None:
+    """On the host the training's part is predicted: what was there at its start comes on top."""
+    prediction, measured = training.prediction, training.measurement
+    if prediction is None or measured is None or counter is None:
+        return None
+    if counter.startswith("host"):
+        added, before = prediction.host_bytes, measured.start_host_bytes
+        return None if added is None or before is None else added + before
+    return {
+        "device, whole process": prediction.process_bytes,
+        "device, reserved": prediction.reserved_bytes,
+        "device, allocated": prediction.allocated_bytes,
+    }.get(counter)
 
 
 def _with_holm(rows: Sequence[Row]) -> list[Row]:

@@ -51,6 +51,7 @@ def results_table(rows: Sequence[Row]) -> Table:
         Column("Training"),
         Column("Tokens/s"),
         Column(memory),
+        Column("Predicted"),
         Column("Trained parameters"),
     ]
     lines = [_result_line(row, shown) for row in shown]
@@ -93,6 +94,7 @@ def _result_line(row: Row, rows: Sequence[Row]) -> list[Cell]:
         Cell(numbers.seconds(row.train_seconds)),
         Cell(numbers.rate(row.tokens_per_second)),
         Cell(f"{memory} ({row.peak_counter})" if mixed and row.peak_counter else memory),
+        Cell(numbers.num_bytes(row.predicted_bytes)),
         Cell(numbers.parameters(row.num_trained_parameters)),
     ]
 

@@ -95,6 +95,15 @@ class Executor:
         manifest = DataManifest.model_validate(read_json(manifest_path))
         self._data[step.id] = _PreparedData(folder, manifest)
 
+    def use_data(self, data_id: str, folder: Path) -> None:
+        """Rows that no step of the plan prepares: ``folder`` holds them and their manifest."""
+        manifest = DataManifest.model_validate(read_json(folder / "manifest.json"))
+        self._data[data_id] = _PreparedData(folder, manifest)
+
+    def model_dir(self, model_id: str) -> Path:
+        """Of a model that was brought."""
+        return self._models[model_id][0]
+
     def _chat_template_of(self, step: DataStep) -> ChatTemplate | None:
         if step.model_id is None:
             return None

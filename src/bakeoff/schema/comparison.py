@@ -81,6 +81,9 @@ class Row(Document):
     train_seconds: float | None = None
     tokens_per_second: float | None = None
     peak_bytes: int | None = None
+    predicted_bytes: int | None = None
+    """By the counter of ``peak_bytes``, before the training began."""
+
     peak_counter: str | None = None
     """Where the peak was read: `device, process`, `host, pss`, ..."""
 

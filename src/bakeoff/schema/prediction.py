@@ -219,3 +219,27 @@ class FitBench(Document):
     sources: tuple[SourceScore, ...]
     left_out: dict[str, int] = Field(default_factory=dict)
     """Rows of published tables that cannot be scored: why, and how many."""
+
+
+class ProbedTry(Document):
+    """Three real steps with so many rows a pass."""
+
+    batch_size: int
+    status: str
+    needed_bytes: int | None
+    """On a GPU the process's, on a CPU what the training added to the host."""
+
+    fits: bool
+    error: str | None = None
+
+
+class Probed(Document):
+    """Printed by ``bakeoff fit --probe --json``, one a training."""
+
+    backend: str
+    method: str
+    limit_bytes: int
+    largest_batch_size: int
+    """0: not even one row a pass fits."""
+
+    tries: tuple[ProbedTry, ...]
