@@ -6,13 +6,16 @@ goes a job with the settings of a training and the lengths of its rows; out come
 with the tape (``bakeoff.predict.tape``).
 """
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import torch
 
-from bakeoff.worker import batches, modelling
+from bakeoff.worker import attention, batches, modelling
 from bakeoff.worker.machine import packages, write_json_atomic
 from bakeoff.worker.optimizer import build_optimizer, clip_gradients
 from bakeoff.worker.rows import IGNORED, Row
@@ -57,16 +60,10 @@ def trace(job: TrainJob, rows: list[Row], *, is_builtin: bool, target: str) -> T
     equal = len({len(row.token_ids) for row in rows}) == 1
     tape = TapeMode(vocabulary=vocabulary, asks_yes=equal)
     fake = FakeTensorMode(allow_non_fake_inputs=True)
-    torch.utils.swap_tensors = _take_over
-    if target == "cuda":
-        _use_fused_attention()
-    _load_without_weights(config)
-    batches.pad = _without_numbers(batches.pad, fake)
-    batches.pack = _without_numbers(batches.pack, fake)
-    trainer = _Builtin if is_builtin else _Framework
-    with fake, tape:
+    is_cuda = target == "cuda"
+    with _stand_ins(config, fake, is_cuda=is_cuda), fake, tape:
         tape.begins("load", LOADING)
-        made = trainer(job, rows, is_cuda=target == "cuda")
+        made = (_Builtin if is_builtin else _Framework)(job, rows, is_cuda=is_cuda)
         tape.mark(made.model.parameters(), "weights")
         named = made.model.named_parameters()
         tape.mark((p for name, p in named if "lora_" in name), "adapter")
@@ -98,8 +95,6 @@ class _Builtin:
 
     def __init__(self, job: TrainJob, rows: list[Row], *, is_cuda: bool) -> None:
         self.job = job
-        if is_cuda:
-            _attend_as_on_cuda()
         self._trainee = modelling.load_trainee(job, rows, pad_token=0, device=torch.device("cpu"))
         self.model = self._trainee.model
         self.model.train()
@@ -169,8 +164,9 @@ def _without_numbers(make: Any, fake: Any) -> Any:
     return make_fake
 
 
-def _load_without_weights(config: Any) -> None:
-    """Give models of the right shape wherever one is loaded."""
+@contextlib.contextmanager
+def _stand_ins(config: Any, fake: Any, *, is_cuda: bool) -> Iterator[None]:
+    """In the places that need real numbers, real files or a real GPU; taken back at the end."""
     from transformers import AutoModelForCausalLM
 
     def from_config(_: Any, *, dtype: Any, trust_remote_code: bool = False, **__: Any) -> Any:
@@ -180,7 +176,21 @@ def _load_without_weights(config: Any) -> None:
         model.to = lambda *_, **__: model  # it is nowhere
         return model
 
-    AutoModelForCausalLM.from_pretrained = from_config
+    stand_ins: list[tuple[Any, str, Any]] = [
+        (AutoModelForCausalLM, "from_pretrained", from_config),
+        (batches, "pad", _without_numbers(batches.pad, fake)),
+        (batches, "pack", _without_numbers(batches.pack, fake)),
+        (torch.utils, "swap_tensors", _take_over),
+    ]
+    if is_cuda:
+        stand_ins += [
+            (torch.nn.functional, "scaled_dot_product_attention", _attend_as_one_kernel),
+            (attention.PackedAttention, "__call__", _attend_as_on_cuda),
+        ]
+    with contextlib.ExitStack() as stack:
+        for owner, name, stand_in in stand_ins:
+            stack.enter_context(mock.patch.object(owner, name, stand_in))
+        yield
 
 
 def _take_over(old: torch.Tensor, new: torch.Tensor) -> None:
@@ -188,23 +198,16 @@ def _take_over(old: torch.Tensor, new: torch.Tensor) -> None:
     old.data = new.data
 
 
-def _attend_as_on_cuda() -> None:
-    from bakeoff.worker import attention
-
-    def attend(self: Any, _: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any) -> Any:
-        scale = query.shape[-1] ** -0.5
-        return attention._attend_by_kernel(query, key, value, scale, self.row_lengths), None
-
-    attention.PackedAttention.__call__ = attend  # type: ignore[method-assign, assignment]
+def _attend_as_on_cuda(
+    self: Any, _: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any
+) -> Any:
+    scale = query.shape[-1] ** -0.5
+    return attention._attend_by_kernel(query, key, value, scale, self.row_lengths), None
 
 
-def _use_fused_attention() -> None:
+def _attend_as_one_kernel(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
     """Take what a fused kernel on a GPU keeps: its inputs, its output, one fp32 number a row."""
-
-    def attend(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:
-        return _FusedAttention.apply(query, key, value)
-
-    torch.nn.functional.scaled_dot_product_attention = attend
+    return _FusedAttention.apply(query, key, value)
 
 
 class _FusedAttention(torch.autograd.Function):
@@ -217,9 +220,8 @@ class _FusedAttention(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *_: Any) -> Any:
-        query, key, value, *_ = ctx.saved_tensors
-        wide = query.new_empty(query.shape, dtype=torch.float32)
-        del wide
+        query, key, value, *_rest = ctx.saved_tensors
+        query.new_empty(query.shape, dtype=torch.float32)  # the gradient is summed in fp32
         return torch.empty_like(query), torch.empty_like(key), torch.empty_like(value)
 
 
