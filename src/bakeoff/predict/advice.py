@@ -10,18 +10,22 @@ from bakeoff.schema.prediction import Change, Prediction
 Predict = Callable[[TrainPlan], tuple[Work, Prediction]]
 """The memory of a training, changed or not."""
 
+_SHORTEST_TOKENS = 128
+"""Below this few rows would be left."""
+
 _Step = tuple[tuple[str, ...], str, bool, TrainPlan]
 
 
 def advise(plan: TrainPlan, predict: Predict, limit_bytes: int) -> tuple[Change, ...]:
     """Changes that make ``plan`` fit, in the order in which to make them.
 
-    What leaves the result as it is comes first (smaller passes, recomputed activations), then what
-    changes what is learnt a little (QLoRA for LoRA), then more (LoRA for full, shorter rows). A
-    change that helps little is left out unless nothing else is enough. Empty: nothing known helps.
+    What leaves the result as it is comes first (smaller passes, recomputed activations, a trainer
+    that needs less for the same work), then what changes what is learnt a little (QLoRA for LoRA),
+    then more (LoRA for full, shorter rows). A change that helps little is left out unless nothing
+    else is enough. Empty: nothing known helps.
     """
     base, first = predict(plan)
-    made: list[tuple[_Step, Work, Prediction]] = []
+    made: dict[tuple[str, ...], Change] = {}
     current, needed = plan, first.needed_bytes
     while needed > limit_bytes:
         step = _cheapest(current, predict, needed)
@@ -30,44 +34,27 @@ def advise(plan: TrainPlan, predict: Predict, limit_bytes: int) -> tuple[Change,
         settings, text, keeps, current = step
         work, prediction = predict(current)
         needed = prediction.needed_bytes
-        made.append(((settings, text, keeps, current), work, prediction))
-    return tuple(_without_idle(made, base, predict, plan, limit_bytes))
-
-
-def _without_idle(
-    made: list[tuple[_Step, Work, Prediction]],
-    base: Work,
-    predict: Predict,
-    plan: TrainPlan,
-    limit_bytes: int,
-) -> Iterator[Change]:
-    """Merge repeated settings of the same keys into their last form."""
-    del predict, plan, limit_bytes
-    cost = flops_per_token(base)
-    last: dict[tuple[str, ...], int] = {}
-    for index, ((settings, _, _, _), _, _) in enumerate(made):
-        last[tuple(setting.partition("=")[0] for setting in settings)] = index
-    for index in sorted(last.values()):
-        (settings, text, keeps, _), work, prediction = made[index]
-        factor = flops_per_token(work) / cost
-        yield Change(
+        keys = tuple(setting.partition("=")[0] for setting in settings)
+        made.pop(keys, None)  # halved again: the last value is what counts
+        made[keys] = Change(
             settings=settings,
             text=text,
-            needed_bytes=prediction.needed_bytes,
-            time_factor=round(factor, 2),
+            needed_bytes=needed,
+            time_factor=round(flops_per_token(work) / flops_per_token(base), 2),
             keeps_result=keeps,
         )
+    return tuple(made.values())
 
 
 def _cheapest(plan: TrainPlan, predict: Predict, needed: int) -> _Step | None:
     """The next change that saves at least a hundredth; the order is that of their price."""
-    for step in _possible(plan):
+    for step in _possible(plan, predict(plan)[0].tokens):
         if predict(step[3])[1].needed_bytes < 0.99 * needed:
             return step
     return None
 
 
-def _possible(plan: TrainPlan) -> Iterator[_Step]:
+def _possible(plan: TrainPlan, tokens: int) -> Iterator[_Step]:
     train = plan.train
     if train.batch_size > 1 and not train.gradient_checkpointing:
         yield _smaller(plan)
@@ -80,6 +67,12 @@ def _possible(plan: TrainPlan) -> Iterator[_Step]:
         )
     if train.batch_size > 1:
         yield _smaller(plan)
+    if getattr(train, "memory", "lean") != "lean":
+        lean = _with(plan, memory="lean")
+        yield ("train.memory=lean",), "as little memory as the same result allows", True, lean
+    if plan.backend != "builtin" and _builtin_can(plan):
+        other = plan.model_copy(update={"backend": "builtin", "environment_id": None, "extra": {}})
+        yield ("backend=builtin",), "logits at label tokens only, a piece at a time", True, other
     if train.precision == "bf16-mixed":
         yield (
             ("train.precision=bf16",),
@@ -91,14 +84,19 @@ def _possible(plan: TrainPlan) -> Iterator[_Step]:
         yield _as_lora(plan)
     if plan.method == "lora" and train.precision == "bf16" and plan.device in ("auto", "cuda"):
         yield _as_qlora(plan)
-    if train.max_length > 128:
-        shorter = max(128, train.max_length // 2)
+    if min(tokens, train.max_length) > _SHORTEST_TOKENS:
+        shorter = max(_SHORTEST_TOKENS, min(tokens, train.max_length) // 2)
         yield (
             (f"train.max_length={shorter}",),
             "leave longer rows out",
             False,
             _with(plan, max_length=shorter),
         )
+
+
+def _builtin_can(plan: TrainPlan) -> bool:
+    starts_elsewhere = plan.lora is not None and plan.lora.init != "default"
+    return plan.method in ("lora", "full", "freeze") and not starts_elsewhere
 
 
 def _smaller(plan: TrainPlan) -> _Step:

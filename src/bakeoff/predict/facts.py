@@ -94,7 +94,7 @@ def work_of(
         compute_bytes=4 if plan.train.precision == "fp32" else 2,
         state_bytes=weight,
         quantised_bits=4 if plan.method == "qlora" else shape.quantised_bits,
-        checkpointing=plan.train.gradient_checkpointing,
+        checkpointing=plan.train.gradient_checkpointing or _is_lean(plan),
         attention="flash" if gpu is not None or not packs else "rows",
         repeats_keys=not packs and plan.train.batch_size > 1,
         adapter=_adapter_path(plan, facts, is_mixed=is_mixed),
@@ -104,6 +104,11 @@ def work_of(
         workspace_bytes=_workspace(gpu),
         host_libraries_mib=facts.host_libraries_mib,
     )
+
+
+def _is_lean(plan: TrainPlan) -> bool:
+    """`train.memory: lean` recomputes activations with every trainer."""
+    return getattr(plan.train, "memory", "fast") == "lean"
 
 
 def _targets(plan: TrainPlan) -> tuple[str, ...] | None:

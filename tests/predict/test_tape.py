@@ -1,0 +1,66 @@
+"""Peaks, torch's caching allocator and malloc's heap, replayed."""
+
+from bakeoff.predict.caching import replay
+from bakeoff.predict.heap import host_bytes
+from bakeoff.predict.tape import Tape, peak_of
+
+MIB = 1024**2
+
+
+def test_the_peak_is_the_largest_sum_of_live_blocks_with_its_parts_and_moment():
+    tape = Tape()
+    tape.begins("load")
+    tape.take(100, "weights")
+    tape.begins("forward")
+    first = tape.take(50, "activations")
+    tape.brief(70, "logits")
+    tape.drop(first)
+    tape.begins("optimizer step")
+    tape.take(90, "optimizer")
+    peak = peak_of(tape)
+    assert (peak.num_bytes, peak.moment) == (220, "forward")
+    assert peak.parts == {"weights": 100, "logits": 70, "activations": 50}
+
+
+def test_small_requests_share_a_segment_of_two_mib():
+    tape = Tape()
+    for _ in range(100):
+        tape.take(1000, "other")  # rounded to 1024 each
+    assert replay(tape).reserved_bytes == 2 * MIB
+
+
+def test_medium_requests_come_from_segments_of_twenty_mib_and_large_ones_are_rounded_to_two():
+    medium, large = Tape(), Tape()
+    for _ in range(3):
+        medium.take(6 * MIB, "other")
+    large.take(11 * MIB + 1, "other")
+    assert replay(medium).reserved_bytes == 20 * MIB
+    assert replay(large).reserved_bytes == 12 * MIB
+
+
+def test_a_cached_block_serves_a_smaller_request_but_not_a_larger_one():
+    tape = Tape()
+    tape.drop(tape.take(20 * MIB, "other"))
+    tape.drop(tape.take(12 * MIB, "other"))
+    assert replay(tape).reserved_bytes == 20 * MIB
+    tape.take(30 * MIB, "other")
+    assert replay(tape).reserved_bytes == 50 * MIB
+
+
+def test_near_its_limit_the_allocator_gives_cached_segments_back():
+    tape = Tape()
+    tape.drop(tape.take(20 * MIB, "other"))
+    tape.take(30 * MIB, "other")
+    held = replay(tape, limit_bytes=40 * MIB)
+    assert held.does_fit
+    assert held.reserved_bytes == 30 * MIB
+    assert not replay(tape, limit_bytes=25 * MIB).does_fit
+
+
+def test_freed_neighbours_merge_in_the_heap_and_its_top_moves_only_when_nothing_fits():
+    tape = Tape()
+    tape.take(1000, "weights")  # a mapping of the file, not the heap
+    first, second = tape.take(MIB, "activations"), tape.take(MIB, "activations")
+    tape.drop(first, second)
+    tape.take(2 * MIB, "activations")
+    assert 2 * MIB <= host_bytes(tape) - 1000 < 2 * MIB + 200
