@@ -82,6 +82,9 @@ def test_a_record_says_everything_that_the_contract_names(tmp_path, recipe):
     ):
         assert training["measurement"][name] > 0, name
     assert training["measurement"]["peak_device_allocated_bytes"] is None
+    assert training["prediction"]["host_bytes"] > training["prediction"]["allocated_bytes"] > 0
+    report = tmp_path / "runs" / "studies" / "tiny" / "report" / "report.md"
+    assert "Predicted" in report.read_text(encoding="utf-8")
     assert training["data"]["num_label_tokens"] < training["data"]["num_train_tokens"]
     assert training["effective"]
     provenance = training["provenance"]

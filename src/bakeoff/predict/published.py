@@ -53,7 +53,13 @@ def _general(row: Row) -> PublishedCase | str:
     shape = known_shape(row["model"])
     tokens = _number(row["seq"])
     measured = _float(row["peak_gb"])
-    if shape is None or tokens is None or measured is None or not row["batch"].strip():
+    if (
+        shape is None
+        or tokens is None
+        or measured is None
+        or not row["batch"].strip()
+        or "short" in row["seq"]
+    ):
         return "model, length, batch or figure not stated"
     counter = _counter(row["counter"])
     method = row["method"].lower()
@@ -73,7 +79,7 @@ def _general(row: Row) -> PublishedCase | str:
         gpu=_gpu(row),
         counter=counter,
         measured_bytes=round(measured * 1e9),
-        is_even="method_comparison" in row["source"] or "pack" in row["seq"],
+        is_even="method_comparison" in row["source"] or _is_exact(row["seq"]),
         is_steady="after step" in row["counter"].lower(),
     )
 
@@ -180,6 +186,11 @@ def _gpu(row: Row) -> Gpu:
         if word in text:
             return find_gpu(name)
     return find_gpu("a100-40" if "a100-40" in text else "a100-80")
+
+
+def _is_exact(length: str) -> bool:
+    """`1024` or packed: every row is so long; `<=1024`: rows are cut there."""
+    return length.strip().isdigit() or "pack" in length
 
 
 def _name(row: Row) -> str:
