@@ -45,7 +45,7 @@ def counted_rows(
         workspace: Where things lie.
         may_count: Whether rows may be tokenised now, which takes seconds.
     """
-    name = f"{plan.data_id}-{plan.model_id}-{plan.train.loss_on}.json"
+    name = f"rows-{plan.data_id}-{plan.model_id}-{plan.train.loss_on}.json"
     place = workspace.cache_dir / "fit" / name
     if not place.is_file():
         rows = workspace.data_dir(plan.data_id)
