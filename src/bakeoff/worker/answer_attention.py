@@ -42,7 +42,7 @@ class NextTokens:
     """(rows,): how many tokens the slot holds before it."""
 
     mask: torch.Tensor
-    """(rows, 1, 1, longest row), minus infinity where the slot holds nothing of the row."""
+    """(rows, 1, 1, capacity), minus infinity where the slot holds nothing of the row."""
 
 
 @dataclass
@@ -103,7 +103,8 @@ class AnswerAttention:
     def set_next_tokens(self, lengths: list[int], *, dtype: torch.dtype, device: Any) -> None:
         """One token in each of the first slots, which hold so many tokens."""
         before = torch.tensor(lengths, device=device)
-        places = torch.arange(max(lengths) + 1, device=device)
+        # Up to the end of the slots: matrices cut out of them would be copied before each product.
+        places = torch.arange(self.kept.capacity, device=device)
         mask = torch.zeros(len(lengths), len(places), dtype=dtype, device=device)
         mask.masked_fill_(places > before[:, None], float("-inf"))
         self.next_tokens = NextTokens(before, mask[:, None, None])
@@ -199,8 +200,8 @@ def _attend_next(
     Returns:
         (1, rows, heads, size)
     """
-    num_rows, num_places = len(tokens.lengths), tokens.mask.shape[-1]
-    keys, values = (kind[:num_rows, :, :num_places] for kind in room)
+    num_rows = len(tokens.lengths)
+    keys, values = (kind[:num_rows] for kind in room)
     num_groups = keys.shape[1]
     # (rows, key heads, heads per key head, size)
     asked = query[0].transpose(0, 1).reshape(num_rows, num_groups, -1, query.shape[3])
