@@ -1,0 +1,57 @@
+"""What a bench ran on, and what else went on there meanwhile."""
+
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from bakeoff.base.process import capture
+from bakeoff.schema.record import Record
+
+_BUSY_BEFORE = 0.5
+"""Load a core before a run, above which something else was running."""
+
+_STOLEN = 0.02
+
+
+def has_gpu(environment: Mapping[str, str]) -> bool:
+    """Whether `device: auto` finds an NVIDIA GPU."""
+    if environment.get("CUDA_VISIBLE_DEVICES") == "":
+        return False
+    return bool(capture(["nvidia-smi", "-L"], cwd=Path.cwd()))
+
+
+def describe_machine(records: Sequence[Record]) -> dict[str, Any]:
+    """As the first worker saw it, with the noise of each run."""
+    hardware = next((r.provenance.hardware for r in records if r.provenance.hardware), {})
+    counters = {r.measurement.host_memory_counter for r in records if r.measurement is not None}
+    return {
+        **hardware,
+        "host_memory_counter": next(iter(counters)) if len(counters) == 1 else None,
+        "noise": [
+            {"run_id": r.run_id, "started_at": r.provenance.started_at, **r.measurement.noise}
+            for r in sorted(records, key=lambda r: r.provenance.started_at)
+            if r.measurement is not None
+        ],
+    }
+
+
+def noise_notes(records: Sequence[Record]) -> Iterator[str]:
+    """What of the machine's noise makes times doubtful."""
+    loads, stolen = [], []
+    for record in sorted(records, key=lambda r: r.provenance.started_at):
+        noise = record.measurement.noise if record.measurement is not None else {}
+        loads.append(noise.get("load_average_1m_at_start") or 0.0)
+        stolen.append(noise.get("steal_share") or 0.0)
+    num_cores = os.cpu_count() or 1
+    num_stolen = sum(share > _STOLEN for share in stolen)
+    if num_stolen:
+        yield (
+            f"a hypervisor took up to {max(stolen):.0%} of the processor time from {num_stolen} "
+            f"of {len(records)} runs: their times are too long"
+        )
+    if loads and loads[0] > _BUSY_BEFORE * num_cores:
+        yield (
+            f"the machine was busy before the bench began (load {loads[0]:.1f} on {num_cores} "
+            "cores): something else was running"
+        )

@@ -1,0 +1,113 @@
+"""`bakeoff bench`."""
+
+import os
+import time
+from pathlib import Path
+from typing import Annotated, Any, get_args
+
+import typer
+
+from bakeoff.cli.output import err, out, print_json
+from bakeoff.cli.places import DEFAULT_RUNS_DIR, CacheDir, make_workspace
+
+commands = typer.Typer(
+    no_args_is_help=True, help="The same work side by side: what each trainer and part costs."
+)
+
+Folder = Annotated[
+    Path | None,
+    typer.Option(
+        "--runs-dir",
+        help="Folder of this bench; one that was begun there goes on. A new one by default.",
+        file_okay=False,
+    ),
+]
+AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Repeats = Annotated[int, typer.Option(min=1, help="How often each is run, in turn (A B A B).")]
+Backends = Annotated[str, typer.Option(help="With commas; the first is held against the others.")]
+
+
+@commands.command("train")
+def train(  # noqa: PLR0913, PLR0917 - the options of a command
+    backends: Backends = "builtin,llamafactory,swift",
+    method: Annotated[str, typer.Option(help="`lora`, `full`, or both with a comma.")] = "lora",
+    settings: Annotated[
+        str, typer.Option(help="Of `default`, `best` and `lean`, with commas.")
+    ] = "default,best,lean",
+    model: Annotated[str, typer.Option(help="What is trained.")] = "builtin:smollm2-135m",
+    data: Annotated[
+        str, typer.Option(help="A folder, a file, a hub's id or builtin:NAME.")
+    ] = "builtin:gsm-symbolic",
+    rows: Annotated[int, typer.Option(min=1, help="Training rows.")] = 200,
+    repeats: Repeats = 1,
+    device: Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `mps`.")] = "auto",
+    overrides: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--set", metavar="KEY=VALUE", help="Replace a key of every cell's recipe; repeatable."
+        ),
+    ] = None,
+    as_json: AsJson = False,
+    runs_dir: Folder = None,
+    cache_dir: CacheDir = None,
+) -> None:
+    """Train the same rows with each backend, and show what each takes in multiples of the first."""
+    from bakeoff.bench.train import TrainBench, TrainBenchRunner
+    from bakeoff.cli.bench_view import bench_view
+    from bakeoff.cli.progress import make_observer
+    from bakeoff.schema.bench import SETTINGS
+    from bakeoff.schema.recipe import Method
+
+    bench = TrainBench(
+        backends=_listed("--backends", backends, None),
+        settings=_listed("--settings", settings, SETTINGS),
+        methods=_listed("--method", method, get_args(Method)),
+        model=model,
+        data=data,
+        num_rows=rows,
+        repeats=repeats,
+        device=device,
+        overrides=tuple(overrides or ()),
+    )
+    folder = _folder(runs_dir, "train")
+    runner = TrainBenchRunner(
+        bench,
+        folder,
+        make_workspace(folder, cache_dir),
+        observe=lambda plan: make_observer(err(), plan, {}),
+    )
+    result = runner.run(lambda text: err().print(text, style="bold", markup=False, soft_wrap=True))
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        out().print(bench_view(result))
+    raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
+
+
+def _listed(option: str, text: str, known: tuple[str, ...] | None) -> Any:
+    """The names in an option, each once.
+
+    Raises:
+        UserError: One is not known.
+    """
+    from bakeoff.base.errors import UserError
+
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    for name in names:
+        if known is not None and name not in known:
+            raise UserError(f"{option} {name}: expected one or more of {', '.join(known)}")
+    if not names:
+        raise UserError(f"{option}: expected at least one name")
+    return names
+
+
+def _folder(given: Path | None, name: str) -> Path:
+    """Of this bench; by default a new one, so that everything is measured anew."""
+    if given is not None:
+        folder = given.resolve()
+    else:
+        runs = Path(os.environ.get("BAKEOFF_RUNS_DIR") or DEFAULT_RUNS_DIR)
+        folder = (runs / "bench" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}").resolve()
+    note = f"the bench is kept in {folder}; --runs-dir with this folder goes on from there"
+    err().print(note, style="dim", markup=False, soft_wrap=True)
+    return folder

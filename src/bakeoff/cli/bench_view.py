@@ -1,0 +1,115 @@
+"""A bench as tables: what each took, and in multiples of the first."""
+
+from collections.abc import Iterator, Sequence
+from statistics import median
+
+from rich import box
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from bakeoff.compare.names import backend_title
+from bakeoff.compare.numbers import MISSING, count, num_bytes, seconds
+from bakeoff.schema.bench import Bench, BenchCell, BenchRatio, Spread
+
+
+def bench_view(bench: Bench) -> RenderableType:
+    return Group(
+        _work(bench),
+        _cells(bench.cells),
+        *([_ratios(bench.ratios)] if bench.ratios else []),
+        *_remarks(bench),
+    )
+
+
+def _work(bench: Bench) -> Text:
+    work, machine = bench.work, bench.machine
+    facts = [f"{work.get('model')}, {count(work.get('num_examples'))} rows of {work.get('data')}"]
+    if work.get("num_steps"):
+        facts.append(
+            f"{work['num_steps']} steps, {count(work.get('num_label_tokens'))} label tokens"
+        )
+    where = machine.get("gpus") or [f"{machine.get('num_usable_cpu_cores')} CPU cores"]
+    return Text(f"{'; '.join(facts)}; on {', '.join(where)}", style="bold")
+
+
+def _table(*headings: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for index, heading in enumerate(headings):
+        table.add_column(heading, justify="left" if index < 3 else "right")
+    return table
+
+
+def _cells(cells: Sequence[BenchCell]) -> Table:
+    on_gpu = any(cell.peak_device_bytes for cell in cells)
+    headings = ["", "method", "setting", "time", "start", "peak memory", "added"]
+    table = _table(*headings, *(["GPU memory"] if on_gpu else []), "train loss")
+    for cell in cells:
+        device = [_memory(cell.peak_device_bytes)] if on_gpu else []
+        loss = _middle(cell.train_loss)
+        table.add_row(
+            backend_title(cell.backend),
+            cell.method or "",
+            cell.setting,
+            seconds(_middle(cell.seconds)),
+            seconds(_middle(cell.start_seconds)),
+            _memory(cell.peak_host_bytes),
+            _memory(cell.added_host_bytes),
+            *device,
+            MISSING if loss is None else f"{loss:.4f}",
+        )
+    return table
+
+
+def _middle(values: Sequence[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    return median(known) if known else None
+
+
+def _memory(values: Sequence[int | None]) -> str:
+    middle = _middle(values)
+    return num_bytes(None if middle is None else round(middle))
+
+
+def _ratios(found: Sequence[BenchRatio]) -> Table:
+    on_gpu = any(ratio.device_memory for ratio in found)
+    headings = [f"in multiples of {backend_title(found[0].of)}", "method", "setting"]
+    kinds = ["time", "start", "peak memory", "added", *(["GPU memory"] if on_gpu else [])]
+    table = _table(*headings, *kinds)
+    for ratio in found:
+        spreads = [ratio.time, ratio.start, ratio.memory, ratio.added_memory]
+        spreads += [ratio.device_memory] if on_gpu else []
+        table.add_row(
+            backend_title(ratio.to),
+            ratio.method or "",
+            ratio.setting,
+            *(["refused"] if ratio.refused else [_spread(spread) for spread in spreads]),
+        )
+    return table
+
+
+def _spread(spread: Spread | None) -> str:
+    if spread is None:
+        return MISSING
+    if spread.low is None or spread.high is None:
+        return f"{spread.median:.2f}"
+    return f"{spread.median:.2f} ({spread.low:.2f} to {spread.high:.2f})"
+
+
+def _remarks(bench: Bench) -> Iterator[Text]:
+    for ratio in bench.ratios:
+        if ratio.refused:
+            who = f"{ratio.of} and {ratio.to}, {ratio.setting}"
+            yield Text.assemble(("not compared: ", "bold yellow"), f"{who}: {ratio.refused}")
+    compared = [ratio for ratio in bench.ratios if not ratio.refused]
+    if compared:
+        pairs, interval = compared[0].num_pairs, compared[0].interval
+        spread = f"in brackets {interval}" if interval else "one pair: no spread known"
+        yield Text(f"median of {pairs} pairs of runs, {spread}", style="dim")
+    for cell in bench.cells:
+        yield Text(f"{backend_title(cell.backend)}, {cell.setting}: {cell.why}", style="dim")
+        for failure in cell.failures:
+            who = f"{cell.backend}, {cell.setting}"
+            yield Text.assemble(("failed: ", "bold red"), f"{who}: {failure}")
+    for note in bench.notes:
+        yield Text.assemble(("note: ", "yellow"), note)
