@@ -1,11 +1,15 @@
 """What a bench ran on, and what else went on there meanwhile."""
 
 import os
+import platform
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bakeoff.base.process import capture
+from bakeoff.measure.sampler import memory_counter
 from bakeoff.schema.record import Record
 
 _BUSY_BEFORE = 0.5
@@ -19,6 +23,20 @@ def has_gpu(environment: Mapping[str, str]) -> bool:
     if environment.get("CUDA_VISIBLE_DEVICES") == "":
         return False
     return bool(capture(["nvidia-smi", "-L"], cwd=Path.cwd()))
+
+
+def machine_now() -> dict[str, Any]:
+    """As this process sees it."""
+    return {
+        "system": platform.platform(),
+        "cpu": platform.processor() or platform.machine(),
+        "num_cpu_cores": os.cpu_count(),
+        "num_usable_cpu_cores": len(psutil.Process().cpu_affinity() or ())
+        if hasattr(psutil.Process, "cpu_affinity")
+        else os.cpu_count(),
+        "host_memory_bytes": psutil.virtual_memory().total,
+        "host_memory_counter": memory_counter(),
+    }
 
 
 def describe_machine(records: Sequence[Record]) -> dict[str, Any]:

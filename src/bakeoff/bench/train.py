@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from io import StringIO
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, TypeVar
 
 from bakeoff.backends import BACKENDS
 from bakeoff.base.errors import RunError, UserError
@@ -39,6 +39,7 @@ from bakeoff.schema.record import Record
 RESULT = "bench.json"
 _LEARNING_RATES: dict[Method, float] = {"lora": 2e-4, "full": 2e-5}
 
+Cell = TypeVar("Cell")
 Observe = Callable[[Plan], AbstractContextManager[Observer]]
 
 
@@ -93,11 +94,10 @@ class TrainBenchRunner:
             UserError: A mistake in what is asked, or the model or the data cannot be had.
         """
         cells = list(self._cells())
-        for repeat in range(1, self._bench.repeats + 1):
-            for cell in cells:
-                name = f"{cell.backend}, {cell.method}, {cell.setting}: {cell.chosen.why}"
-                say(f"repeat {repeat} of {self._bench.repeats}: {name}")
-                cell.records.append(self._train(cell, repeat))
+        for repeat, cell in in_turn(cells, self._bench.repeats):
+            name = f"{cell.backend}, {cell.method}, {cell.setting}: {cell.chosen.why}"
+            say(f"repeat {repeat} of {self._bench.repeats}: {name}")
+            cell.records.append(self._train(cell, repeat))
         result = self._result(cells)
         write_json_atomic(self._folder / RESULT, result.model_dump(mode="json"))
         return result
@@ -164,6 +164,13 @@ class TrainBenchRunner:
             ratios=ratios(made, why_not_the_same),
             notes=tuple(dict.fromkeys(notes)),
         )
+
+
+def in_turn(cells: Sequence[Cell], repeats: int) -> Iterator[tuple[int, Cell]]:
+    """A B A B, not A A B B: what changes on the machine meanwhile meets all alike."""
+    for repeat in range(1, repeats + 1):
+        for cell in cells:
+            yield repeat, cell
 
 
 def _recipe_text(bench: TrainBench, name: str, backend: str, method: Method, chosen: Chosen) -> str:

@@ -76,12 +76,89 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         make_workspace(folder, cache_dir),
         observe=lambda plan: make_observer(err(), plan, {}),
     )
-    result = runner.run(lambda text: err().print(text, style="bold", markup=False, soft_wrap=True))
+    result = runner.run(_say)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
         out().print(bench_view(result))
     raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
+
+
+@commands.command("data")
+def data(  # noqa: PLR0913, PLR0917 - the options of a command
+    backends: Backends = "builtin,llamafactory,swift",
+    rows: Annotated[int, typer.Option(min=1, help="Rows to prepare.")] = 20_000,
+    model: Annotated[str, typer.Option(help="Whose tokenizer.")] = "builtin:smollm2-135m",
+    source: Annotated[
+        str, typer.Option("--data", help="Where the texts come from; repeated up to --rows.")
+    ] = "builtin:gsm-symbolic",
+    repeats: Repeats = 1,
+    as_json: AsJson = False,
+    runs_dir: Folder = None,
+    cache_dir: CacheDir = None,
+) -> None:
+    """Read, check, tokenise and mask the same file with our code and with each framework's own."""
+    from bakeoff.bench.data import DataBench, DataBenchRunner
+    from bakeoff.cli.bench_view import bench_view
+
+    bench = DataBench(
+        backends=_listed("--backends", backends, None),
+        model=model,
+        data=source,
+        num_rows=rows,
+        repeats=repeats,
+    )
+    folder = _folder(runs_dir, "data")
+    result = DataBenchRunner(bench, folder, make_workspace(folder, cache_dir)).run(_say)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        out().print(bench_view(result))
+    raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
+
+
+@commands.command("sampler")
+def sampler(
+    gib: Annotated[str, typer.Option(help="Sizes of the process, with commas.")] = "1,4",
+    seconds: Annotated[
+        float, typer.Option(min=2, help="How long the idle process is watched.")
+    ] = 10.0,
+    peaks: Annotated[int, typer.Option(min=1, help="Short peaks of each length.")] = 6,
+    as_json: AsJson = False,
+    runs_dir: Folder = None,
+) -> None:
+    """What watching a process costs, and which short peaks of memory it misses."""
+    from bakeoff.bench.sampler import SamplerPlan, run_sampler_bench
+    from bakeoff.cli.bench_view import sampler_view
+
+    plan = SamplerPlan(
+        held_bytes=_sizes(gib),
+        idle_seconds=seconds,
+        peak_seconds=(0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
+        num_peaks=peaks,
+    )
+    folder = _folder(runs_dir, "sampler")
+    result = run_sampler_bench(plan, folder, make_workspace(folder, None), _say)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        out().print(sampler_view(result))
+
+
+def _say(text: str) -> None:
+    err().print(text, style="bold", markup=False, soft_wrap=True)
+
+
+def _sizes(text: str) -> tuple[int, ...]:
+    from bakeoff.base.errors import UserError
+
+    try:
+        sizes = tuple(round(float(part) * 1024**3) for part in text.split(","))
+    except ValueError:
+        sizes = ()
+    if not sizes or min(sizes) <= 0:
+        raise UserError(f"--gib {text}: expected numbers above 0 with commas between them")
+    return sizes
 
 
 def _listed(option: str, text: str, known: tuple[str, ...] | None) -> Any:

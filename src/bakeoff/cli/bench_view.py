@@ -9,8 +9,8 @@ from rich.table import Table
 from rich.text import Text
 
 from bakeoff.compare.names import backend_title
-from bakeoff.compare.numbers import MISSING, count, num_bytes, seconds
-from bakeoff.schema.bench import Bench, BenchCell, BenchRatio, Spread
+from bakeoff.compare.numbers import MISSING, count, num_bytes, percent, seconds
+from bakeoff.schema.bench import Bench, BenchCell, BenchRatio, SamplerBench, Spread
 
 
 def bench_view(bench: Bench) -> RenderableType:
@@ -33,10 +33,10 @@ def _work(bench: Bench) -> Text:
     return Text(f"{'; '.join(facts)}; on {', '.join(where)}", style="bold")
 
 
-def _table(*headings: str) -> Table:
+def _table(*headings: str, left: int = 3) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, heading in enumerate(headings):
-        table.add_column(heading, justify="left" if index < 3 else "right")
+        table.add_column(heading, justify="left" if index < left else "right")
     return table
 
 
@@ -94,6 +94,26 @@ def _spread(spread: Spread | None) -> str:
     if spread.low is None or spread.high is None:
         return f"{spread.median:.2f}"
     return f"{spread.median:.2f} ({spread.low:.2f} to {spread.high:.2f})"
+
+
+def sampler_view(bench: SamplerBench) -> RenderableType:
+    cost = _table("process", "sampled", "interval", "of one core", left=1)
+    for cell in bench.cells:
+        interval = MISSING if cell.interval_seconds is None else f"{cell.interval_seconds:.2f} s"
+        cost.add_row(
+            num_bytes(cell.held_bytes),
+            num_bytes(cell.sampled_bytes),
+            interval,
+            percent(cell.core_share, digits=2),
+        )
+    sizes = tuple(dict.fromkeys(peak.held_bytes for peak in bench.peaks))
+    seen = _table("peaks seen, by length", *(num_bytes(size) for size in sizes), left=1)
+    for seconds_long in dict.fromkeys(peak.peak_seconds for peak in bench.peaks):
+        row = [peak for peak in bench.peaks if peak.peak_seconds == seconds_long]
+        shown = [f"{peak.num_seen} of {peak.num_peaks}" for peak in row]
+        seen.add_row(f"{seconds_long:g} s", *shown)
+    counter = bench.machine.get("host_memory_counter")
+    return Group(cost, seen, Text(f"memory counted as {counter}", style="dim"))
 
 
 def _remarks(bench: Bench) -> Iterator[Text]:

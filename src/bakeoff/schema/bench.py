@@ -118,26 +118,31 @@ class Bench(Document):
 
 
 class SamplerCell(Document):
-    """The sampler of the timeline over a process of a known size."""
+    """The sampler of the timeline over an idle process of a known size."""
 
     held_bytes: int
+    """What the process holds beside its interpreter."""
+
+    sampled_bytes: int
+    """Median of the samples."""
+
     seconds: float
     num_samples: int
-    interval_seconds: float
+    interval_seconds: float | None
     """Median between two samples."""
 
     core_share: float
-    """Of one core, used by the sampling process while it did nothing else."""
-
-    error_share: float
-    """Largest sample over what the process really held, minus 1."""
+    """Of one core, used by the sampling process, which did nothing else."""
 
 
 class PeakCell(Document):
     """Short peaks of a known height."""
 
+    held_bytes: int
+    """What the process holds all the time; the more, the rarer the samples."""
+
     peak_seconds: float
-    """How long the memory was held."""
+    """How long the memory of a peak was held."""
 
     num_peaks: int
     num_seen: int
