@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from tests.backends.environments import interpreter
+from tests.backends.environments import cache_dir, interpreter
 from tests.command import bakeoff
 
 from bakeoff.bench.settings import Surroundings, choose
@@ -76,7 +76,7 @@ def test_the_frameworks_do_the_same_work_in_every_setting(tmp_path, tiny_model, 
     for name in ("llamafactory", "swift"):
         interpreter(name)  # skips where it is not installed
     found, _ = _bench(
-        tmp_path, tiny_model, tiny_data, "--cache-dir", _cache(), "--settings", "default,best"
+        tmp_path, tiny_model, tiny_data, "--cache-dir", cache_dir(), "--settings", "default,best"
     )
     assert len({cell.digest for cell in found.cells}) == 1
     assert [ratio.refused for ratio in found.ratios] == [None] * 4
@@ -89,12 +89,3 @@ def test_the_frameworks_do_the_same_work_in_every_setting(tmp_path, tiny_model, 
     assert best.facts["gradient_checkpointing"] is False
     recipe = load_recipe(tmp_path / "bench" / "recipes" / "swift-lora-best.yaml").values
     assert recipe["extra"]["swift"]["use_logits_to_keep"] is True
-
-
-def _cache():
-    import os
-    from pathlib import Path
-
-    from bakeoff.cli.places import default_cache_dir
-
-    return Path(os.environ.get("BAKEOFF_CACHE_DIR") or default_cache_dir())

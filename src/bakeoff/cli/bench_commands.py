@@ -16,11 +16,7 @@ commands = typer.Typer(
 
 Folder = Annotated[
     Path | None,
-    typer.Option(
-        "--runs-dir",
-        help="Folder of this bench; one that was begun there goes on. A new one by default.",
-        file_okay=False,
-    ),
+    typer.Option("--runs-dir", help="Folder of this bench; a new one by default.", file_okay=False),
 ]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Repeats = Annotated[int, typer.Option(min=1, help="How often each is run, in turn (A B A B).")]
@@ -69,7 +65,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         device=device,
         overrides=tuple(overrides or ()),
     )
-    folder = _folder(runs_dir, "train")
+    folder = _folder(runs_dir, "train", "; --runs-dir with this folder goes on from what is there")
     runner = TrainBenchRunner(
         bench,
         folder,
@@ -178,13 +174,12 @@ def _listed(option: str, text: str, known: tuple[str, ...] | None) -> Any:
     return names
 
 
-def _folder(given: Path | None, name: str) -> Path:
+def _folder(given: Path | None, name: str, more: str = "") -> Path:
     """Of this bench; by default a new one, so that everything is measured anew."""
     if given is not None:
         folder = given.resolve()
     else:
         runs = Path(os.environ.get("BAKEOFF_RUNS_DIR") or DEFAULT_RUNS_DIR)
         folder = (runs / "bench" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}").resolve()
-    note = f"the bench is kept in {folder}; --runs-dir with this folder goes on from there"
-    err().print(note, style="dim", markup=False, soft_wrap=True)
+    err().print(f"bench kept in {folder}{more}", style="dim", markup=False, soft_wrap=True)
     return folder

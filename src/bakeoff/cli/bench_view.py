@@ -33,7 +33,7 @@ def _work(bench: Bench) -> Text:
     return Text(f"{'; '.join(facts)}; on {', '.join(where)}", style="bold")
 
 
-def _table(*headings: str, left: int = 3) -> Table:
+def _table(*headings: str, left: int = 2) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for index, heading in enumerate(headings):
         table.add_column(heading, justify="left" if index < left else "right")
@@ -42,23 +42,28 @@ def _table(*headings: str, left: int = 3) -> Table:
 
 def _cells(cells: Sequence[BenchCell]) -> Table:
     on_gpu = any(cell.peak_device_bytes for cell in cells)
-    headings = ["", "method", "setting", "time", "start", "peak memory", "added"]
-    table = _table(*headings, *(["GPU memory"] if on_gpu else []), "train loss")
+    is_training = any(cell.train_loss for cell in cells)
+    headings = ["", "setting", "time", "start", "peak memory", "added"]
+    headings += ["GPU memory"] if on_gpu else []
+    table = _table(*headings, *(["train loss"] if is_training else []))
     for cell in cells:
         device = [_memory(cell.peak_device_bytes)] if on_gpu else []
         loss = _middle(cell.train_loss)
         table.add_row(
             backend_title(cell.backend),
-            cell.method or "",
-            cell.setting,
+            _setting(cell),
             seconds(_middle(cell.seconds)),
             seconds(_middle(cell.start_seconds)),
             _memory(cell.peak_host_bytes),
             _memory(cell.added_host_bytes),
             *device,
-            MISSING if loss is None else f"{loss:.4f}",
+            *([MISSING if loss is None else f"{loss:.4f}"] if is_training else []),
         )
     return table
+
+
+def _setting(shown: BenchCell | BenchRatio) -> str:
+    return ", ".join(filter(None, (shown.method, shown.setting)))
 
 
 def _middle(values: Sequence[float | None]) -> float | None:
@@ -73,7 +78,7 @@ def _memory(values: Sequence[int | None]) -> str:
 
 def _ratios(found: Sequence[BenchRatio]) -> Table:
     on_gpu = any(ratio.device_memory for ratio in found)
-    headings = [f"in multiples of {backend_title(found[0].of)}", "method", "setting"]
+    headings = [f"in multiples of {backend_title(found[0].of)}", "setting"]
     kinds = ["time", "start", "peak memory", "added", *(["GPU memory"] if on_gpu else [])]
     table = _table(*headings, *kinds)
     for ratio in found:
@@ -81,8 +86,7 @@ def _ratios(found: Sequence[BenchRatio]) -> Table:
         spreads += [ratio.device_memory] if on_gpu else []
         table.add_row(
             backend_title(ratio.to),
-            ratio.method or "",
-            ratio.setting,
+            _setting(ratio),
             *(["refused"] if ratio.refused else [_spread(spread) for spread in spreads]),
         )
     return table
@@ -127,7 +131,7 @@ def _remarks(bench: Bench) -> Iterator[Text]:
         spread = f"in brackets {interval}" if interval else "one pair: no spread known"
         yield Text(f"median of {pairs} pairs of runs, {spread}", style="dim")
     for cell in bench.cells:
-        yield Text(f"{backend_title(cell.backend)}, {cell.setting}: {cell.why}", style="dim")
+        yield Text(f"{backend_title(cell.backend)}, {_setting(cell)}: {cell.why}", style="dim")
         for failure in cell.failures:
             who = f"{cell.backend}, {cell.setting}"
             yield Text.assemble(("failed: ", "bold red"), f"{who}: {failure}")
