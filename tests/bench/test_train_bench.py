@@ -1,6 +1,7 @@
 """`bakeoff bench train` as a person runs it."""
 
 import json
+import shutil
 
 import pytest
 from tests.backends.environments import cache_dir, interpreter
@@ -36,10 +37,16 @@ def test_a_bench_measures_its_cells_and_goes_on_where_it_was(tmp_path, tiny_mode
     assert first.machine["num_usable_cpu_cores"] >= 1
     assert first.ratios == ()
 
+    # As if the second repeat had been killed before its record was written.
+    run = tmp_path / "bench" / default.runs[0]
+    killed = tmp_path / "bench" / "repeat-2" / run.name
+    shutil.copytree(run, killed, ignore=shutil.ignore_patterns("record.json"))
     second, said = _bench(tmp_path, tiny_model, tiny_data, *options, "--repeats", 2)
     again = second.cells[0]
     assert again.seconds[0] == default.seconds[0], "the first repeat was finished"
-    assert again.seconds[1] != again.seconds[0], "the second one was measured"
+    assert again.seconds[1] != again.seconds[0], "the second one was measured, from its start"
+    record = json.loads((killed / "record.json").read_text(encoding="utf-8"))
+    assert record["measurement"]["num_attempts"] == 1
     assert again.train_loss[0] == pytest.approx(again.train_loss[1])
     assert "repeat 2 of 2: builtin, lora, default" in said
     assert len(second.machine["noise"]) == 4

@@ -26,14 +26,8 @@ class Measured:
     peak_host_bytes: int | None
     """Until the work was done."""
 
-    ready_host_bytes: int | None
-    """At the last sample before the work began."""
-
-    @property
-    def added_host_bytes(self) -> int | None:
-        if self.peak_host_bytes is None or self.ready_host_bytes is None:
-            return None
-        return self.peak_host_bytes - self.ready_host_bytes
+    added_host_bytes: int | None
+    """That peak over the last sample before the work began."""
 
 
 def run_measured(launch: Launch, folder: Path, *, environment: Mapping[str, str]) -> Measured:
@@ -57,10 +51,11 @@ def run_measured(launch: Launch, folder: Path, *, environment: Mapping[str, str]
     samples = [(s["at"], int(s["host_bytes"])) for s in iter_jsonl(folder / _TIMELINE)]
     before = [held for at, held in samples if at <= result["ready_at"]]
     until = [held for at, held in samples if at <= result["done_at"]]
+    peak = max(until, default=None)
     return Measured(
         result=result,
         start_seconds=result["ready_at"] - began,
         seconds=result["done_at"] - result["ready_at"],
-        peak_host_bytes=max(until, default=None),
-        ready_host_bytes=before[-1] if before else None,
+        peak_host_bytes=peak,
+        added_host_bytes=peak - before[-1] if peak is not None and before else None,
     )

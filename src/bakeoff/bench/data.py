@@ -177,7 +177,7 @@ class DataBenchRunner:
             start_seconds=first.start_seconds + second.start_seconds,
             seconds=first.seconds + second.seconds,
             peak_host_bytes=_most(first.peak_host_bytes, second.peak_host_bytes),
-            ready_host_bytes=second.ready_host_bytes,
+            added_host_bytes=_most(first.added_host_bytes, second.added_host_bytes),
         )
 
     def _training(self, data_dir: Path) -> dict[str, Any]:

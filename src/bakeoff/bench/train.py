@@ -10,6 +10,7 @@ finished. Repeats go round by round (A B A B).
 """
 
 import math
+import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field, replace
@@ -32,9 +33,10 @@ from bakeoff.runner.prepare import PreparedStudy, prepare_study
 from bakeoff.runner.study import StudyRunner
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.bench import Bench, BenchCell, Setting
-from bakeoff.schema.plan import EvalPlan, Plan
+from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
 from bakeoff.schema.recipe import Method
 from bakeoff.schema.record import Record
+from bakeoff.store.runs import Store
 
 RESULT = "bench.json"
 _LEARNING_RATES: dict[Method, float] = {"lora": 2e-4, "full": 2e-5}
@@ -142,6 +144,7 @@ class TrainBenchRunner:
 
     def _train(self, cell: _Cell, repeat: int) -> Record | str:
         workspace = replace(self._workspace, runs_dir=self._folder / f"repeat-{repeat}")
+        _forget_unfinished(cell.study.plan, Store(workspace.runs_dir))
         with self._observe(cell.study.plan) as observer:
             try:
                 outcome = StudyRunner(cell.study, workspace, observer).run()
@@ -164,6 +167,15 @@ class TrainBenchRunner:
             ratios=ratios(made, why_not_the_same),
             notes=tuple(dict.fromkeys(notes)),
         )
+
+
+def _forget_unfinished(plan: Plan, store: Store) -> None:
+    """A training that was interrupted starts anew: two halves say nothing of its start and peak."""
+    for step in plan.steps:
+        if isinstance(step, TrainPlan):
+            record = store.record_of(step)
+            if record is None or record.status != "finished":
+                shutil.rmtree(store.run_dir(run_name(step)), ignore_errors=True)
 
 
 def in_turn(cells: Sequence[Cell], repeats: int) -> Iterator[tuple[int, Cell]]:
