@@ -1,11 +1,16 @@
 """Ratios from pairs of runs, held against values worked out by hand."""
 
-import pytest
+import os
 
+import pytest
+from tests.compare.factory import make_train
+
+from bakeoff.bench.machine import noise_notes
 from bakeoff.bench.ratios import ratios, spread
 from bakeoff.bench.train import in_turn
 from bakeoff.bench.work import why_not_the_same
 from bakeoff.schema.bench import BenchCell
+from bakeoff.schema.record import Measurement
 
 
 def _cell(backend, *, seconds, digest="rows", facts=None, setting="best"):
@@ -84,3 +89,15 @@ def test_settings_are_held_against_the_same_setting_only():
 
 def test_repeats_go_round_by_round():
     assert list(in_turn("ABC", 2)) == [(1, "A"), (1, "B"), (1, "C"), (2, "A"), (2, "B"), (2, "C")]
+
+
+def test_a_run_that_others_disturbed_is_named():
+    def record(**noise):
+        return make_train("one", measurement=Measurement(wall_seconds=60, noise=noise))
+
+    num_cores = os.cpu_count()
+    assert not [*noise_notes([record(load_average_1m_at_end=num_cores + 0.4, steal_share=0.0)])]
+    (crowded,) = noise_notes([record(load_average_1m_at_end=num_cores + 2.5)])
+    assert "other programs" in crowded
+    (stolen,) = noise_notes([record(steal_share=0.08)])
+    assert "hypervisor took 8%" in stolen

@@ -12,8 +12,8 @@ from bakeoff.base.process import capture
 from bakeoff.measure.sampler import memory_counter
 from bakeoff.schema.record import Record
 
-_BUSY_BEFORE = 0.5
-"""Load a core before a run, above which something else was running."""
+_OTHERS_LOAD = 1.0
+"""Programs that want to run, above one a core (a trainer's own), that make times doubtful."""
 
 _STOLEN = 0.02
 
@@ -55,21 +55,16 @@ def describe_machine(records: Sequence[Record]) -> dict[str, Any]:
 
 
 def noise_notes(records: Sequence[Record]) -> Iterator[str]:
-    """What of the machine's noise makes times doubtful."""
-    loads, stolen = [], []
-    for record in sorted(records, key=lambda r: r.provenance.started_at):
-        noise = record.measurement.noise if record.measurement is not None else {}
-        loads.append(noise.get("load_average_1m_at_start") or 0.0)
-        stolen.append(noise.get("steal_share") or 0.0)
+    """Which runs something else on the machine disturbed, as far as that shows."""
     num_cores = os.cpu_count() or 1
-    num_stolen = sum(share > _STOLEN for share in stolen)
-    if num_stolen:
-        yield (
-            f"a hypervisor took up to {max(stolen):.0%} of the processor time from {num_stolen} "
-            f"of {len(records)} runs: their times are too long"
-        )
-    if loads and loads[0] > _BUSY_BEFORE * num_cores:
-        yield (
-            f"the machine was busy before the bench began (load {loads[0]:.1f} on {num_cores} "
-            "cores): something else was running"
-        )
+    for record in records:
+        noise = record.measurement.noise if record.measurement is not None else {}
+        who = f"{record.run_id} at {record.provenance.started_at}"
+        stolen, load = noise.get("steal_share") or 0.0, noise.get("load_average_1m_at_end") or 0.0
+        if stolen > _STOLEN:
+            yield f"{who}: a hypervisor took {stolen:.0%} of the processor time: its times are too long"
+        if load > num_cores + _OTHERS_LOAD:
+            yield (
+                f"{who}: load {load:.1f} on {num_cores} cores at its end; other programs were "
+                "running, and its times are too long"
+            )
