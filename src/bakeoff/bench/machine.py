@@ -62,7 +62,10 @@ def noise_notes(records: Sequence[Record]) -> Iterator[str]:
         who = f"{record.run_id} at {record.provenance.started_at}"
         stolen, load = noise.get("steal_share") or 0.0, noise.get("load_average_1m_at_end") or 0.0
         if stolen > _STOLEN:
-            yield f"{who}: a hypervisor took {stolen:.0%} of the processor time: its times are too long"
+            yield (
+                f"{who}: a hypervisor took {stolen:.0%} of the processor time: its times are too "
+                "long"
+            )
         if load > num_cores + _OTHERS_LOAD:
             yield (
                 f"{who}: load {load:.1f} on {num_cores} cores at its end; other programs were "
