@@ -71,10 +71,19 @@ def test_every_setting_leaves_what_decides_the_result_alone():
     assert "use_liger_kernel" not in choose("swift", "best", ON_CPU).extra
 
 
-@pytest.mark.parametrize("option", [["--settings", "fast"], ["--method", "lorra"]])
-def test_a_name_that_is_not_known_is_said(tmp_path, option):
-    done = bakeoff(tmp_path, "bench", "train", *option, expect=2)
-    assert f"{option[1]}: expected one or more of" in done.stderr
+@pytest.mark.parametrize(
+    ("option", "said"),
+    [
+        (["--settings", "fast"], "fast: expected one or more of default, best, lean"),
+        (["--method", "lorra"], "lorra: expected one or more of"),
+        (["--backends", "builtn"], "did you mean `builtin`?"),
+        (["--set", "train.lerning_rate=1e-3"], "did you mean `learning_rate`?"),
+        (["--set", "train.batch_size=[2, 4]"], "`train.batch_size`: expected one value"),
+    ],
+)
+def test_a_mistake_is_said_before_anything_is_written(tmp_path, option, said):
+    done = bakeoff(tmp_path, "bench", "train", "--backends", "builtin", *option, expect=2)
+    assert said in done.stderr
     assert not (tmp_path / "runs").exists()
 
 

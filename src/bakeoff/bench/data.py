@@ -120,7 +120,7 @@ class DataBenchRunner:
 
     def _write_rows(self, say: Callable[[str], None]) -> None:
         """The file that all of them read, and LLaMA-Factory's list beside it."""
-        say(f"writing {self._bench.num_rows:,} rows")
+        say(f"kept in {self._folder}; writing {self._bench.num_rows:,} rows")
         source = self._folder / "source"
         data.prepare(
             DataSpec(source=self._bench.data, num_validation=0, num_test=1),

@@ -49,6 +49,7 @@ def run_sampler_bench(
         RunError: A process failed.
     """
     _require_memory(max(plan.held_bytes) + _PEAK_BYTES)
+    say(f"kept in {folder}")
     before = mark_noise()
     cells: list[SamplerCell] = []
     peaks: list[PeakCell] = []

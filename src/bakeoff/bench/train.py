@@ -27,9 +27,11 @@ from bakeoff.bench.ratios import ratios
 from bakeoff.bench.settings import Chosen, Surroundings, choose
 from bakeoff.bench.work import why_not_the_same, work_of
 from bakeoff.envs.resolve import resolve
-from bakeoff.recipes import make_recipe
+from bakeoff.planning.expand import expand
+from bakeoff.planning.problems import InvalidRecipe
+from bakeoff.recipes import RecipeTree, make_recipe
 from bakeoff.runner.observer import Observer
-from bakeoff.runner.prepare import PreparedStudy, prepare_study
+from bakeoff.runner.prepare import PreparedStudy, as_user_error, prepare_study
 from bakeoff.runner.study import StudyRunner
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.bench import Bench, BenchCell, Setting
@@ -96,6 +98,7 @@ class TrainBenchRunner:
             UserError: A mistake in what is asked, or the model or the data cannot be had.
         """
         cells = list(self._cells())
+        say(f"kept in {self._folder}; --runs-dir with that folder goes on from what is there")
         for repeat, cell in in_turn(cells, self._bench.repeats):
             name = f"{cell.backend}, {cell.method}, {cell.setting}: {cell.chosen.why}"
             say(f"repeat {repeat} of {self._bench.repeats}: {name}")
@@ -137,7 +140,9 @@ class TrainBenchRunner:
     ) -> PreparedStudy:
         name = f"{backend}-{method}-{setting}"
         path = self._folder / "recipes" / f"{name}.yaml"
-        write_text_atomic(path, _recipe_text(self._bench, name, backend, method, chosen))
+        tree = _recipe(self._bench, name, backend, method, chosen)
+        _require_one_cell(tree)
+        write_text_atomic(path, _recipe_text(tree, f"{backend}, {chosen.why}"))
         study = prepare_study(path, (), cache_dir=self._workspace.cache_dir)
         steps = tuple(step for step in study.plan.steps if not isinstance(step, EvalPlan))
         return replace(study, plan=study.plan.model_copy(update={"steps": steps}))
@@ -185,9 +190,9 @@ def in_turn(cells: Sequence[Cell], repeats: int) -> Iterator[tuple[int, Cell]]:
             yield repeat, cell
 
 
-def _recipe_text(bench: TrainBench, name: str, backend: str, method: Method, chosen: Chosen) -> str:
-    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to import
-
+def _recipe(
+    bench: TrainBench, name: str, backend: str, method: Method, chosen: Chosen
+) -> RecipeTree:
     values: dict[str, Any] = {
         "name": name,
         "model": {},
@@ -207,13 +212,38 @@ def _recipe_text(bench: TrainBench, name: str, backend: str, method: Method, cho
         "evaluate": {"base": False, "limit": 1},
     }
     sources = (f"model.source={bench.model}", f"data.source={bench.data}")
-    tree = make_recipe(values, (*sources, *bench.overrides)).values
-    tree["train"].update(chosen.train)
+    tree = make_recipe(values, (*sources, *bench.overrides))
+    tree.values["train"].update(chosen.train)
     if chosen.extra:
-        tree["extra"] = {backend: {**tree.get("extra", {}).get(backend, {}), **chosen.extra}}
+        given = tree.values.get("extra", {}).get(backend, {})
+        tree.values["extra"] = {backend: {**given, **chosen.extra}}
+    return tree
+
+
+def _require_one_cell(tree: RecipeTree) -> None:
+    """Before it is written: a mistake in `--set` is told as one.
+
+    Raises:
+        UserError: The recipe is wrong, or spans a matrix.
+    """
+    try:
+        matrix = expand(tree.values)
+    except InvalidRecipe as error:
+        raise as_user_error(tree, error.problems) from error
+    if len(matrix.cells) > 1:
+        varying = ", ".join(f"`{name}`" for name in matrix.varying)
+        raise UserError(
+            f"{varying}: expected one value, for a bench measures the same work everywhere",
+            hint="run a bench for each value, or a study (`bakeoff run`) over all of them",
+        )
+
+
+def _recipe_text(tree: RecipeTree, heading: str) -> str:
+    from ruamel.yaml import YAML  # noqa: PLC0415 - slow to import
+
     text = StringIO()
-    YAML().dump(tree, text)
-    return f"# {backend}, {chosen.why}\n{text.getvalue()}"
+    YAML().dump(tree.values, text)
+    return f"# {heading}\n{text.getvalue()}"
 
 
 def _bench_cell(cell: _Cell) -> BenchCell:

@@ -65,7 +65,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         device=device,
         overrides=tuple(overrides or ()),
     )
-    folder = _folder(runs_dir, "train", "; --runs-dir with this folder goes on from what is there")
+    folder = _folder(runs_dir, "train")
     runner = TrainBenchRunner(
         bench,
         folder,
@@ -174,12 +174,9 @@ def _listed(option: str, text: str, known: tuple[str, ...] | None) -> Any:
     return names
 
 
-def _folder(given: Path | None, name: str, more: str = "") -> Path:
+def _folder(given: Path | None, name: str) -> Path:
     """Of this bench; by default a new one, so that everything is measured anew."""
     if given is not None:
-        folder = given.resolve()
-    else:
-        runs = Path(os.environ.get("BAKEOFF_RUNS_DIR") or DEFAULT_RUNS_DIR)
-        folder = (runs / "bench" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}").resolve()
-    err().print(f"bench kept in {folder}{more}", style="dim", markup=False, soft_wrap=True)
-    return folder
+        return given.resolve()
+    runs = Path(os.environ.get("BAKEOFF_RUNS_DIR") or DEFAULT_RUNS_DIR)
+    return (runs / "bench" / f"{name}-{time.strftime('%Y%m%d-%H%M%S')}").resolve()

@@ -127,9 +127,13 @@ def _remarks(bench: Bench) -> Iterator[Text]:
             yield Text.assemble(("not compared: ", "bold yellow"), f"{who}: {ratio.refused}")
     compared = [ratio for ratio in bench.ratios if not ratio.refused]
     if compared:
-        pairs, interval = compared[0].num_pairs, compared[0].interval
-        spread = f"in brackets {interval}" if interval else "one pair: no spread known"
-        yield Text(f"median of {pairs} pairs of runs, {spread}", style="dim")
+        num_pairs, interval = compared[0].num_pairs, compared[0].interval
+        yield Text(
+            f"median of {num_pairs} pairs of runs, in brackets {interval}"
+            if interval
+            else "one pair of runs: how far the ratios spread is not known",
+            style="dim",
+        )
     for cell in bench.cells:
         yield Text(f"{backend_title(cell.backend)}, {_setting(cell)}: {cell.why}", style="dim")
         for failure in cell.failures:
