@@ -22,7 +22,7 @@ _ENVIRONMENT = {
     "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
 }
 JobKind = Literal[
-    "train", "framework", "evaluate", "convert", "reference", "trial", "hold", "preparation"
+    "train", "framework", "evaluate", "convert", "reference", "trial", "bench_hold", "bench_rows"
 ]
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 """For jobs whose inputs all lie on disk: a library must not ask a hub about them."""

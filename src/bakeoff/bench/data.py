@@ -170,7 +170,7 @@ class DataBenchRunner:
         )
         first = run_measured(launch, folder / "rows", environment=environment)
         job = {"backend": "builtin", "training": self._training(folder / "data")}
-        launch = worker_launch("preparation", job, python=python, env=_ENVIRONMENT)
+        launch = worker_launch("bench_rows", job, python=python, env=_ENVIRONMENT)
         second = run_measured(launch, folder / "tokens", environment=environment)
         return Measured(
             result=second.result,
@@ -208,7 +208,7 @@ class DataBenchRunner:
             "MODELSCOPE_CACHE": str(folder / "cache" / "modelscope"),
             "CUDA_VISIBLE_DEVICES": "",
         }
-        launch = worker_launch("preparation", job, python=python, env=env)
+        launch = worker_launch("bench_rows", job, python=python, env=env)
         return run_measured(launch, folder, environment=isolated(self._workspace.environment))
 
 

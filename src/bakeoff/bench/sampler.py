@@ -90,7 +90,7 @@ class _Watch:
             "peaks": list(self._plan.peak_seconds) * self._plan.num_peaks,
             "gap_seconds": _GAP_SECONDS,
         }
-        launch = worker_launch("hold", job, python=self._workspace.python, env={})
+        launch = worker_launch("bench_hold", job, python=self._workspace.python, env={})
         for name, text in launch.files.items():
             write_text_atomic(self._folder / name, text)
         env = {**self._workspace.environment, **launch.env}
