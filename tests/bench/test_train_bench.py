@@ -23,7 +23,7 @@ def _bench(folder, model, data, *more, expect=0):
 
 
 def test_a_bench_measures_its_cells_and_goes_on_where_it_was(tmp_path, tiny_model, tiny_data):
-    options = ["--backends", "builtin", "--settings", "default,best"]
+    options = ["--backends", "builtin", "--settings", "default,best", "--no-warm-up"]
     first, _ = _bench(tmp_path, tiny_model, tiny_data, *options)
     default, best = first.cells
     assert (default.backend, default.method, default.setting) == ("builtin", "lora", "default")
@@ -96,6 +96,7 @@ def test_the_frameworks_do_the_same_work_in_every_setting(tmp_path, tiny_model, 
     )
     assert len({cell.digest for cell in found.cells}) == 1
     assert [ratio.refused for ratio in found.ratios] == [None] * 4
+    assert len([*(tmp_path / "bench" / "warm-up").glob("train-*/record.json")]) == 3
     for ratio in found.ratios:
         assert ratio.time.median > 0
         assert abs(ratio.loss_difference) < 0.02

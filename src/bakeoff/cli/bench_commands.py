@@ -43,12 +43,16 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
             "--set", metavar="KEY=VALUE", help="Replace a key of every cell's recipe; repeatable."
         ),
     ] = None,
+    warm_up: Annotated[
+        bool, typer.Option(help="One step by each before the first repeat, not counted.")
+    ] = True,
     as_json: AsJson = False,
     runs_dir: Folder = None,
     cache_dir: CacheDir = None,
 ) -> None:
     """Train the same rows with each backend, and show what each takes in multiples of the first."""
-    from bakeoff.bench.train import TrainBench, TrainBenchRunner
+    from bakeoff.bench.recipe import TrainBench
+    from bakeoff.bench.train import TrainBenchRunner
     from bakeoff.cli.bench_view import bench_view
     from bakeoff.cli.progress import make_observer
     from bakeoff.schema.bench import SETTINGS
@@ -64,6 +68,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         repeats=repeats,
         device=device,
         overrides=tuple(overrides or ()),
+        warm_up=warm_up,
     )
     folder = _folder(runs_dir, "train")
     runner = TrainBenchRunner(
