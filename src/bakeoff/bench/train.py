@@ -76,6 +76,15 @@ class TrainBenchRunner:
         return result
 
     def _cells(self) -> Iterator[TrainedCell]:
+        chosen = self._chosen()
+        for method in self._bench.methods:
+            for setting, by_backend in chosen.items():
+                for backend, choice in by_backend.items():
+                    study = self._prepared(backend, method, setting, choice)
+                    yield TrainedCell(backend, setting, method, choice, study)
+
+    def _chosen(self) -> dict[Setting, dict[str, Chosen]]:
+        """What each setting is for each backend; without those that not all of them have."""
         on_gpu = self._bench.device == "cuda" or (
             self._bench.device == "auto" and has_gpu(self._workspace.environment)
         )
@@ -83,15 +92,16 @@ class TrainBenchRunner:
             name: Surroundings(on_gpu=on_gpu, packages=self._packages(name))
             for name in self._bench.backends
         }
-        for method in self._bench.methods:
-            for setting in self._bench.settings:
-                for backend in self._bench.backends:
-                    chosen = choose(backend, setting, around[backend])
-                    if chosen is None:
-                        self._notes.append(f"`{backend}` has no setting `{setting}`: left out")
-                        continue
-                    study = self._prepared(backend, method, setting, chosen)
-                    yield TrainedCell(backend, setting, method, chosen, study)
+        chosen: dict[Setting, dict[str, Chosen]] = {}
+        for setting in self._bench.settings:
+            found = {name: choose(name, setting, there) for name, there in around.items()}
+            known = {name: choice for name, choice in found.items() if choice is not None}
+            if len(known) == len(found):
+                chosen[setting] = known
+            else:
+                without = ", ".join(name for name in found if name not in known)
+                self._notes.append(f"`{setting}` is left out: {without} has no such setting")
+        return chosen
 
     def _packages(self, backend: str) -> tuple[str, ...]:
         name = BACKENDS.get(backend)().environment
