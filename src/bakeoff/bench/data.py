@@ -18,7 +18,7 @@ from bakeoff.backends.frameworks.llamafactory import DATASET_INFO
 from bakeoff.base.errors import RunError
 from bakeoff.base.files import iter_jsonl, write_json_atomic, write_jsonl
 from bakeoff.bench.child import Measured, run_measured
-from bakeoff.bench.machine import machine_now
+from bakeoff.bench.machine import disturbances, machine_now
 from bakeoff.bench.ratios import ratios
 from bakeoff.bench.train import in_turn
 from bakeoff.bench.work import why_not_the_same, work_of
@@ -87,12 +87,14 @@ class DataBenchRunner:
             say(f"repeat {repeat} of {self._bench.repeats}: {cell.backend}, {cell.setting}")
             cell.runs.append(self._measure(cell, cells, pythons[cell.backend], repeat))
         made = [_bench_cell(cell) for cell in cells]
+        noise = noise_between(before, mark_noise())
         result = Bench(
             bench="data",
             work=work_of(made, model=self._bench.model, data=self._bench.data),
-            machine={**machine_now(), "noise": [noise_between(before, mark_noise())]},
+            machine={**machine_now(), "noise": [noise]},
             cells=tuple(made),
             ratios=ratios(made, why_not_the_same),
+            notes=tuple(disturbances("the bench", noise)),
         )
         write_json_atomic(self._folder / RESULT, result.model_dump(mode="json"))
         return result

@@ -56,18 +56,22 @@ def describe_machine(records: Sequence[Record]) -> dict[str, Any]:
 
 def noise_notes(records: Sequence[Record]) -> Iterator[str]:
     """Which runs something else on the machine disturbed, as far as that shows."""
-    num_cores = os.cpu_count() or 1
     for record in records:
-        noise = record.measurement.noise if record.measurement is not None else {}
-        who = f"{record.run_id} at {record.provenance.started_at}"
-        stolen, load = noise.get("steal_share") or 0.0, noise.get("load_average_1m_at_end") or 0.0
-        if stolen > _STOLEN:
-            yield (
-                f"{who}: a hypervisor took {stolen:.0%} of the processor time: its times are too "
-                "long"
-            )
-        if load > num_cores + _OTHERS_LOAD:
-            yield (
-                f"{who}: load {load:.1f} on {num_cores} cores at its end; other programs were "
-                "running, and its times are too long"
-            )
+        if record.measurement is not None:
+            who = f"{record.run_id} at {record.provenance.started_at}"
+            yield from disturbances(who, record.measurement.noise)
+
+
+def disturbances(who: str, noise: Mapping[str, float | None]) -> Iterator[str]:
+    """What makes the times of ``who`` doubtful."""
+    num_cores = os.cpu_count() or 1
+    stolen, load = noise.get("steal_share") or 0.0, noise.get("load_average_1m_at_end") or 0.0
+    if stolen > _STOLEN:
+        yield (
+            f"{who}: a hypervisor took {stolen:.0%} of the processor time: its times are too long"
+        )
+    if load > num_cores + _OTHERS_LOAD:
+        yield (
+            f"{who}: load {load:.1f} on {num_cores} cores at its end; other programs were "
+            "running, and its times are too long"
+        )
