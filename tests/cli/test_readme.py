@@ -15,7 +15,7 @@ PAGES = [
     "README.zh-CN.md",
     *(
         f"docs/guide/{name}.md"
-        for name in ("data", "environments", "first-study", "fit", "frameworks")
+        for name in ("benchmarks", "data", "environments", "first-study", "fit", "frameworks")
     ),
 ]
 

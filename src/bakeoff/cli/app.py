@@ -9,6 +9,7 @@ import typer
 from bakeoff import __version__
 from bakeoff.base.errors import RunError, UserError
 from bakeoff.cli import (
+    bench_commands,
     bench_fit_command,
     convert_command,
     data_commands,
@@ -79,10 +80,8 @@ _model.command("info")(model_commands.info)
 app.add_typer(_model, name="model")
 
 app.add_typer(env_commands.commands, name="env")
-
-_bench = typer.Typer(no_args_is_help=True, help="Side-by-side benchmarks.")
-_bench.command("fit")(bench_fit_command.fit)
-app.add_typer(_bench, name="bench")
+bench_commands.commands.command("fit")(bench_fit_command.fit)
+app.add_typer(bench_commands.commands, name="bench")
 
 
 def main() -> None:

@@ -23,6 +23,8 @@ JOBS = {
     "convert": "bakeoff.worker.convert",
     "reference": "bakeoff.worker.reference",
     "trial": "bakeoff.worker.trial",
+    "bench_hold": "bakeoff.worker.bench_hold",
+    "bench_rows": "bakeoff.worker.bench_rows",
     "trace": "bakeoff.worker.trace",
 }
 EXIT_CODES = {"finished": 0, "failed": 1, "out_of_memory": 3, "cancelled": 130}
