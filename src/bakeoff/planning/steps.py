@@ -176,7 +176,7 @@ class _CellSteps:
 
 def _train_id(step: TrainPlan) -> str:
     """How often a checkpoint is written changes nothing that is learnt."""
-    read = step.model_dump(mode="json", exclude={"id", "axes", "trust_remote_code"})
+    read = step.model_dump(mode="json", exclude={"id", "axes", "repeats", "trust_remote_code"})
     del read["train"]["save_every"]
     return short_id([ID_VERSION, read])
 

@@ -120,6 +120,9 @@ class TrainPlan(Document):
     trust_remote_code: bool = False
     """Whether Python files that came with the model may run."""
 
+    repeats: str | None = None
+    """Id of the training that this one does again for its times; None: its model is the result."""
+
     axes: dict[str, AxisValue]
     """The cell: backend, method, strategy, world_size, seed and every further matrix axis."""
 
