@@ -99,7 +99,7 @@ class ParityRunner:
             environment=self._executor.environment_of(step),
             read_events=backend.read_events,
             on_event=lambda event: self._observer.event(step, event),
-            silence_limit_seconds=self._workspace.silence_limit_seconds,
+            watching=self._workspace.watching(step.device),
         )
         if outcome.status != "finished":
             error = outcome.error or outcome.status

@@ -171,6 +171,11 @@ def run_name(step: TrainPlan | EvalPlan) -> str:
     return f"eval-{who}-{step.task}-{step.num_fewshot}shot-{step.id}"
 
 
+def first_of(step: TrainPlan) -> TrainPlan:
+    """The training that this one repeats, or itself."""
+    return step.model_copy(update={"id": step.repeats or step.id, "repeats": None})
+
+
 class Plan(Document):
     """A study: every step, each after those that it needs."""
 

@@ -52,8 +52,8 @@ class PhaseCost(Document):
     """What one phase took, all its parts added."""
 
     phase: str
-    """`start` (of the interpreter), then the phases of the events; `train` is told as `first_step`
-    and `steady_steps`: the steps that warm up are in neither."""
+    """`start` (of the interpreter), then the phases of the events; `train` is told as `first_step`,
+    `warm_up_steps` (the others that warm up) and `steady_steps`."""
 
     seconds: float
     peak_host_bytes: int | None = None
@@ -68,7 +68,7 @@ class DeviceCost(Document):
     index: int
     name: str
     peak_process_bytes: int | None = None
-    """Of the run's own processes; None where the driver does not tell (Windows, many containers)."""
+    """Of the run's own processes; None where the driver does not tell, as on Windows."""
 
     peak_added_bytes: int | None = None
     """Most memory in use on the whole GPU, less what was in use before the run."""
@@ -113,8 +113,8 @@ class Measurement(Document):
     step_seconds_median: float | None = None
     num_steps: int | None = None
     num_steady_steps: int | None = None
-    """Without those that warm up: the first tenth of each attempt's steps, at least one, at most
-    ten."""
+    """Without those that warm up: after each start as many as a tenth of the planned steps, at
+    least one and at most ten."""
 
     num_tokens: int | None = None
     """Tokens processed: trained on, or generated."""

@@ -23,8 +23,6 @@ class TrainResult(Document):
     batch_digest: str
     """Digest of token ids and labels in the order of training."""
 
-    peak_device_allocated_bytes: int | None = None
-    peak_device_reserved_bytes: int | None = None
     num_total_parameters: int
     num_trained_parameters: int
     num_token_pairs: int | None = None
@@ -50,8 +48,6 @@ class EvalResult(Document):
     scores: tuple[Score, ...]
     effective: dict[str, Any]
     num_generated_tokens: int | None
-    peak_device_allocated_bytes: int | None = None
-    peak_device_reserved_bytes: int | None = None
     packages: dict[str, str]
     hardware: dict[str, Any]
 

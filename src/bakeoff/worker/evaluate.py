@@ -207,7 +207,6 @@ def _write_samples(
         ),
         "effective": effective,
         "num_generated_tokens": None if None in counts else sum(counts),
-        **_peak_device_bytes(lm.device),
     }
 
 
@@ -269,13 +268,3 @@ def _warn(effective: dict[str, Any], events: Events) -> None:
                 f"The filter `{name}` found no answer in {share:.0%} of the outputs: its score "
                 "says more about the form of the answers than about their content."
             )
-
-
-def _peak_device_bytes(device: Any) -> dict[str, int | None]:
-    import torch
-
-    cuda = device.type == "cuda"
-    return {
-        "peak_device_allocated_bytes": torch.cuda.max_memory_allocated(device) if cuda else None,
-        "peak_device_reserved_bytes": torch.cuda.max_memory_reserved(device) if cuda else None,
-    }

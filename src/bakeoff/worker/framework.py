@@ -46,6 +46,9 @@ class FrameworkModule(Protocol):
     def settings(self, job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
         """Further keys of the configuration, which depend on the model."""
 
+    def load(self) -> None:
+        """Import the framework."""
+
     def run(self, config: Path, watch: Any) -> dict[str, Any]:
         """Train with the framework's own entry point; give its settings as it resolved them."""
 
@@ -149,6 +152,7 @@ def _run(
 ) -> dict[str, Any]:
     """Start the framework and collect what it left: the result without the environment."""
     events.phase("import")
+    from bakeoff.worker.framework_phases import Phases
     from bakeoff.worker.framework_result import Facts, save_artefact
     from bakeoff.worker.framework_seen import Seen
     from bakeoff.worker.framework_validation import validate
@@ -181,6 +185,8 @@ def _run(
     )
     if job.probe:
         watch.probe, watch.validate = Probe(), lambda *_: None
+    module.load()
+    Phases(events)
     try:
         resolved = module.run(run_dir / job.config_file, watch)
     except SystemExit as error:
