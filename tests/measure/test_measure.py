@@ -8,8 +8,8 @@ import time
 import psutil
 import pytest
 
-from bakeoff.measure.noise import mark_noise, noise_between
 from bakeoff.measure.host import memory_counter, read_tree
+from bakeoff.measure.noise import mark_noise, noise_between
 from bakeoff.measure.phases import Attempt
 from bakeoff.measure.sampler import Sampler
 from bakeoff.measure.steps import steps_done
