@@ -27,7 +27,7 @@ def records_table(records: Sequence[Record]) -> Table:
         measured = record.measurement
         table.add_row(
             record.run_id,
-            names[record.run_id],
+            names[record.run_id] + (f", turn {record.turn}" if record.turn > 1 else ""),
             Text(record.status.replace("_", " "), _COLOURS[record.status]),
             _result(record),
             seconds(measured.wall_seconds if measured else None),

@@ -96,7 +96,7 @@ class _CellSteps:
         if turn == 1:
             yield plan
         else:
-            update = {"id": short_id([plan.id, turn]), "repeats": plan.id}
+            update = {"id": short_id([plan.id, turn]), "repeats": plan.id, "turn": turn}
             yield plan.model_copy(update=update)
 
     def scored_training(self) -> Iterator[Step]:
@@ -193,7 +193,9 @@ class _CellSteps:
 
 def _train_id(step: TrainPlan) -> str:
     """How often a checkpoint is written changes nothing that is learnt."""
-    read = step.model_dump(mode="json", exclude={"id", "axes", "repeats", "trust_remote_code"})
+    read = step.model_dump(
+        mode="json", exclude={"id", "axes", "repeats", "trust_remote_code", "turn"}
+    )
     del read["train"]["save_every"]
     return short_id([ID_VERSION, read])
 

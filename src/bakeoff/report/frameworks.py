@@ -92,7 +92,7 @@ def _note(side: SideBySide, tests: int) -> str:
     pairs = max((len(trainer.trainings) for trainer in side.others), default=0)
     text = f"{_TIMES} is a multiple of {in_text(side.reference)}'s figure: {basis(pairs)}. "
     if pairs > 1:
-        text += "Other figures are means over the seeds, ± their standard deviation. "
+        text += "Other figures are means over the runs, ± their standard deviation. "
     text += "Training time counts optimiser steps only. "
     if tests:
         text += (

@@ -1,5 +1,6 @@
 """Does one step: sources are brought to disk, runs become records."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -141,6 +142,9 @@ class Executor:
         prepared = self._data[step.data_id]
         backend = BACKENDS.get(step.backend)()
         done = self._do(step, backend, self.inputs_of(step), prepared)
+        if step.turn > 1 and isinstance(done.result, TrainResult):
+            artefact = self._store.run_dir(run_name(step)) / done.result.artefact
+            shutil.rmtree(artefact, ignore_errors=True)
         return train_record(step, self._study, done, data=prepared.manifest)
 
     def evaluate(self, step: EvalPlan, training: TrainPlan | None) -> Record:

@@ -72,7 +72,7 @@ def export_training(
 
 
 def _only_training(study: PreparedStudy) -> TrainPlan:
-    steps = [step for step in study.plan.steps if isinstance(step, TrainPlan)]
+    steps = [s for s in study.plan.steps if isinstance(s, TrainPlan) and s.turn == 1]
     if len(steps) == 1:
         return steps[0]
     axes = ", ".join(f"`{axis}`" for axis in _training_axes(study))

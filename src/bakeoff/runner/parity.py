@@ -63,7 +63,12 @@ class ParityRunner:
         """
         runs: dict[str, list[tuple[TrainPlan, ProbedRun]]] = {}
         with locked(lock_of(self._folder), lambda: self._observer.note("waiting for another one")):
-            steps = [step for step in self._plan.steps if not isinstance(step, EvalPlan)]
+            # Doing a training again for its times shows nothing new.
+            steps = [
+                step
+                for step in self._plan.steps
+                if not isinstance(step, EvalPlan) and getattr(step, "turn", 1) == 1
+            ]
             for index, step in enumerate(steps, start=1):
                 self._observer.step_started(step, Position(index, len(steps)))
                 if isinstance(step, TrainPlan):

@@ -111,7 +111,7 @@ def run_process(
         status, error = _hung(watching.silence_limit_seconds, run_dir / LOG)
     else:
         status, error = _judge(code, events[follower.num_before :], run_dir / LOG)
-    timeline, attempts = tuple(_rows(run_dir / TIMELINE)), tuple(_attempts(run_dir, events))
+    timeline, attempts = tuple(_rows(run_dir / TIMELINE)), attempts_of(run_dir, events)
     of_this_attempt = [sample for sample in timeline if attempts[-1].holds(sample["at"])]
     return Outcome(
         status=status,
@@ -245,6 +245,11 @@ def _append(path: Path, row: dict[str, Any]) -> None:
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.is_file():
         yield from iter_jsonl(path)
+
+
+def attempts_of(run_dir: Path, events: list[Event]) -> tuple[Attempt, ...]:
+    """Every start of a run's process, in order."""
+    return tuple(_attempts(run_dir, events))
 
 
 def _attempts(run_dir: Path, events: list[Event]) -> Iterator[Attempt]:

@@ -51,6 +51,7 @@ def train_record(plan: TrainPlan, study: str, done: Done, *, data: DataManifest)
         warnings=(*_warnings(done), *_divergence(losses)),
         error=outcome.error,
         repeat_of=None if plan.repeats is None else run_name(first_of(plan)),
+        turn=plan.turn,
     )
 
 

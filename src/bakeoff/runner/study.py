@@ -148,13 +148,15 @@ class StudyRunner:
     def _why_skip(self, step: TrainPlan | EvalPlan) -> str | None:
         if isinstance(step, TrainPlan):
             broken = self._broken.get(step.environment_id or "")
-            return None if broken is None else f"its environment cannot be used: {broken}"
-        if step.train_id is None:
+            if broken is not None:
+                return f"its environment cannot be used: {broken}"
+        needed = step.repeats if isinstance(step, TrainPlan) else step.train_id
+        if needed is None:
             return None
-        training = self._store.record_of(self._trainings[step.train_id])
+        training = self._store.record_of(self._trainings[needed])
         if training is not None and training.status == "finished":
             return None
-        return "its training did not finish"
+        return "the training that it needs did not finish"
 
     def _save_study(self) -> None:
         tree = self._study.tree

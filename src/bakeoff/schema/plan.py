@@ -123,6 +123,9 @@ class TrainPlan(Document):
     repeats: str | None = None
     """Id of the training that this one does again for its times; None: its model is the result."""
 
+    turn: int = 1
+    """How many times it is done, this one included."""
+
     axes: dict[str, AxisValue]
     """The cell: backend, method, strategy, world_size, seed and every further matrix axis."""
 
@@ -173,7 +176,7 @@ def run_name(step: TrainPlan | EvalPlan) -> str:
 
 def first_of(step: TrainPlan) -> TrainPlan:
     """The training that this one repeats, or itself."""
-    return step.model_copy(update={"id": step.repeats or step.id, "repeats": None})
+    return step.model_copy(update={"id": step.repeats or step.id, "repeats": None, "turn": 1})
 
 
 class Plan(Document):

@@ -271,6 +271,9 @@ class Record(Document):
     repeat_of: str | None = None
     """Of a training that was done again for its times alone: the run that it repeats."""
 
+    turn: int = 1
+    """Of such a training: 2 for the first repetition, and so on."""
+
 
 class Sample(Document):
     """One scored item, a line of ``samples.jsonl``."""

@@ -3,11 +3,12 @@
 The yardstick of MFU: measured, because published peaks are those of other clocks, other libraries
 and no CPU at all. It takes about half a second, after the work, in the training's own process with
 its own settings; the answer is kept in the folder that ``measure.json`` names, by device, threads,
-number format and version of torch, and not measured again.
+number format and version of torch, and not measured again. One from a busy machine is not kept.
 """
 
 import hashlib
 import json
+import os
 import time
 from pathlib import Path
 from typing import Any
@@ -21,6 +22,7 @@ _LONG_ENOUGH_SECONDS = 0.01
 """Of one product; larger matrices would measure the same."""
 
 _BUDGET_SECONDS = 0.4
+_BUSY_LOAD = 1.25
 _FORMATS = ("bfloat16", "float16", "float32")
 
 
@@ -47,9 +49,19 @@ def main(events: Events, run_dir: Path = Path()) -> None:
         except (RuntimeError, NotImplementedError) as error:
             events.warning(f"How fast the device multiplies matrices is not known ({error}).")
             return
+        if _is_busy():
+            write_json_atomic(run_dir / ANSWER, {**kind, **found})
+            return
         kept.parent.mkdir(parents=True, exist_ok=True)
         write_json_atomic(kept, {**kind, **found})
     write_json_atomic(run_dir / ANSWER, json.loads(kept.read_text(encoding="utf-8")))
+
+
+def _is_busy() -> bool:
+    """Whether more wants the processors than the training itself did."""
+    if not hasattr(os, "getloadavg"):
+        return False
+    return os.getloadavg()[0] > _BUSY_LOAD * (os.cpu_count() or 1)
 
 
 def _format(effective: dict[str, Any]) -> str:
