@@ -24,6 +24,9 @@ _PHASES = {
     "save": "Saving",
 }
 
+_WITH_RANGE = ("Tokens/s, steady", "Peak memory")
+"""Of the figures of repeated trainings; the others follow from these."""
+
 Read = Callable[[Measurement], float | None]
 
 
@@ -44,10 +47,20 @@ def costs_table(records: Sequence[Record], names: Mapping[str, str]) -> Table | 
             Cell(_label(record, names)),
             Cell(_of_turns(record, records, lambda m: m.wall_seconds, numbers.seconds)),
             *(
-                Cell(_of_turns(record, records, _phase(phase), numbers.seconds))
+                Cell(
+                    _of_turns(
+                        record,
+                        records,
+                        _phase(phase),
+                        numbers.seconds,
+                        with_range=phase == "steady_steps",
+                    )
+                )
                 for phase in _PHASES
             ),
-            Cell(_of_turns(record, records, lambda m: m.step_seconds_median, _step)),
+            Cell(
+                _of_turns(record, records, lambda m: m.step_seconds_median, _step, with_range=False)
+            ),
             Cell(str(found.num_attempts)),
         ]
         for record, found in measured
@@ -57,7 +70,10 @@ def costs_table(records: Sequence[Record], names: Mapping[str, str]) -> Table | 
         "and at most ten, the first told apart."
     )
     if any(record.repeat_of for record in records):
-        note += " Of repeated trainings the median, with the lowest and the highest."
+        note += (
+            " Of repeated trainings the median; of the total and the steady steps also the lowest "
+            "and the highest."
+        )
     table = Table(columns, lines, note=note, key="costs")
     return without_empty_columns(table, numbers.MISSING)
 
@@ -88,7 +104,10 @@ def speed_table(records: Sequence[Record], names: Mapping[str, str]) -> Table | 
     lines = [
         [
             Cell(names[record.run_id]),
-            *(Cell(_of_turns(record, records, read, text)) for _, read, text in readings),
+            *(
+                Cell(_of_turns(record, records, read, text, with_range=title in _WITH_RANGE))
+                for title, read, text in readings
+            ),
         ]
         for record, _ in measured
     ]
@@ -130,15 +149,21 @@ def _label(record: Record, names: Mapping[str, str]) -> str:
 
 
 def _of_turns(
-    record: Record, records: Sequence[Record], read: Read, text: Callable[[float], str]
+    record: Record,
+    records: Sequence[Record],
+    read: Read,
+    text: Callable[[float], str],
+    *,
+    with_range: bool = True,
 ) -> str:
-    """One figure; the median and the range where the run was repeated."""
+    """One figure; the median where the run was repeated, and the range if it shows."""
     turns = turns_of(record.run_id, records) or [record]
     found = spread(turns, lambda r: read(r.measurement) if r.measurement else None)
     if found is None:
         return numbers.MISSING
-    told = text(found.median)
-    return told if found.count < 2 else f"{told} ({text(found.low)} to {text(found.high)})"
+    low, high = text(found.low), text(found.high)
+    shown = f" ({low} to {high})" if with_range and low != high else ""
+    return f"{text(found.median)}{shown}"
 
 
 def _phase(name: str) -> Read:

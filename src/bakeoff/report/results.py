@@ -121,7 +121,9 @@ def _results_note(rows: Sequence[Row]) -> str:
 
 def _range(found: tuple[Any, Any] | None, text: Callable[[Any], str]) -> str:
     """` (11.9 s to 13.0 s)`, of a figure that was measured several times."""
-    return f" ({text(found[0])} to {text(found[1])})" if found is not None else ""
+    if found is None or text(found[0]) == text(found[1]):
+        return ""
+    return f" ({text(found[0])} to {text(found[1])})"
 
 
 def filters_table(rows: Sequence[Row]) -> Table | None:

@@ -8,7 +8,7 @@ from typing import Any
 from bakeoff.base.files import iter_jsonl
 from bakeoff.compare.names import name_runs
 from bakeoff.compare.repeats import without_repeats
-from bakeoff.measure.phases import Span, process_bytes, spans_of
+from bakeoff.measure.phases import CALIBRATE, Span, process_bytes, spans_of
 from bakeoff.runner.process_run import EVENTS, TIMELINE, attempts_of
 from bakeoff.schema.events import read_events_file
 from bakeoff.schema.record import Record
@@ -54,7 +54,8 @@ def _timeline(name: str, run_dir: Path) -> Timeline | None:
         for sample in samples
         if (size := process_bytes(sample) if on_device else int(sample["host_bytes"])) is not None
     ]
-    spans = (Span(s.phase, s.begins - start, s.ends - start) for s in spans_of(events, attempts))
+    ours = (span for span in spans_of(events, attempts) if span.phase != CALIBRATE)
+    spans = (Span(span.phase, span.begins - start, span.ends - start) for span in ours)
     counter = "device" if on_device else "host"
     return Timeline(name, counter, tuple(_thinned(points)), tuple(_joined(spans)))
 

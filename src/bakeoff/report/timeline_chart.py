@@ -25,7 +25,6 @@ _SHOWN_AS = {
     "train": "steps",
     "validate": "validation",
     "save": "saving",
-    "calibrate": "saving",
 }
 _PANEL_HEIGHT = 96
 _AXES_WIDTH = 64

@@ -150,13 +150,15 @@ class StudyRunner:
             broken = self._broken.get(step.environment_id or "")
             if broken is not None:
                 return f"its environment cannot be used: {broken}"
-        needed = step.repeats if isinstance(step, TrainPlan) else step.train_id
+            needed, what = step.repeats, "the training that it repeats"
+        else:
+            needed, what = step.train_id, "its training"
         if needed is None:
             return None
         training = self._store.record_of(self._trainings[needed])
         if training is not None and training.status == "finished":
             return None
-        return "the training that it needs did not finish"
+        return f"{what} did not finish"
 
     def _save_study(self) -> None:
         tree = self._study.tree

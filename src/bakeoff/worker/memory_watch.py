@@ -5,6 +5,7 @@ allocator; neither misses a short peak. Both begin anew when the first work does
 run writes its own ``memory-rankN.json``.
 """
 
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -35,19 +36,19 @@ class MemoryWatch:
                 cuda.reset_peak_memory_stats()
 
     def write(self, run_dir: Path) -> None:
-        """At the end, however the work ended."""
+        """At the end, however the work ended; of several attempts the largest figures stay."""
         now = self._peaks()
         loading, work = (now, {}) if self._loading is None else (self._loading, now)
         if work and not self._can_reset and work["host_bytes"] == loading["host_bytes"]:
             work["host_bytes"] = None  # reached while loading: how much the work took is not known
-        write_json_atomic(
-            run_dir / f"memory-rank{self._rank}.json",
-            {
-                "rank": self._rank,
-                **work,
-                **{f"load_{name}": value for name, value in loading.items()},
-            },
-        )
+        found = {**work, **{f"load_{name}": value for name, value in loading.items()}}
+        path = run_dir / f"memory-rank{self._rank}.json"
+        before = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        peaks = {
+            name: max(filter(None, (before.get(name), found.get(name))), default=None)
+            for name in {**before, **found}
+        }
+        write_json_atomic(path, {**peaks, "rank": self._rank})
 
     def _peaks(self) -> dict[str, int | None]:
         cuda = _cuda()
