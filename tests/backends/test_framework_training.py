@@ -117,9 +117,9 @@ def test_what_a_framework_does_before_its_first_step_is_told_apart(name, trained
     run = trained(name, plan)
     phases = read_events(run, "phase")
     order = list(dict.fromkeys(event["phase"] for event in phases))
-    assert order[:4] == ["import", "load_data", "prepare", *order[3:4]]
-    assert {"load_model", "load_data"} <= set(order[: order.index("validate")])
-    assert order[-3:] == ["validate", "train", "save"]
+    assert order == [
+        "import", "load_data", "prepare", "load_model", "validate", "train", "save",
+    ]  # fmt: skip
     # Where a mark ends the phase around it goes on: no two marks in a row are equal.
     setup = [event["phase"] for event in phases][: [e["phase"] for e in phases].index("validate")]
     assert all(one != other for one, other in itertools.pairwise(setup))
