@@ -16,6 +16,7 @@ from tests.backends.test_framework_translation import changes, plan_with
 from tests.worker.training import read_events, write_data
 
 from bakeoff.backends import BACKENDS
+from bakeoff.backends.frameworks.known_settings import known_settings
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.recipe import FreezeSpec, LoraSpec, TrainSpec
 
@@ -27,6 +28,7 @@ FRAMEWORKS = [
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("name", FRAMEWORKS)]
 
 ACCEPTS = Path(__file__).parent / "accepts.py"
+SETTINGS_OF = Path(__file__).parent / "settings_of.py"
 
 
 def train_spec(**values) -> TrainSpec:
@@ -292,6 +294,19 @@ def test_a_setting_of_the_frameworks_own_reaches_it_and_is_recorded(name, traine
     assert result_of(run_dir)["effective"]["extra"] == {"neftune_noise_alpha": 5}
     arguments = json.loads((run_dir / f"{name}_arguments.json").read_text(encoding="utf-8"))
     assert arguments["neftune_noise_alpha"] == 5
+
+
+def test_the_list_of_its_settings_is_that_of_its_own_parser(name, tmp_path):
+    done = subprocess.run(
+        [interpreter(name), SETTINGS_OF, name],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Log lines of the framework hold spaces, names of settings do not.
+    printed = {line for line in done.stdout.splitlines() if line.isidentifier()}
+    assert printed == known_settings(name)
 
 
 def test_the_frameworks_own_parser_takes_every_file(name, tiny_model, tmp_path):

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 
 from bakeoff import data, models
 from bakeoff.backends import BACKENDS
+from bakeoff.backends.frameworks.known_settings import unknown_settings
 from bakeoff.base.errors import UserError
 from bakeoff.base.sources import resolve_path
 from bakeoff.envs import ENVIRONMENTS
@@ -131,9 +132,12 @@ def require_places(settings: StudySettings, names: Sequence[str]) -> None:
 
 def problems_of(plan: Plan) -> Iterator[Problem]:
     """Everything known to be wrong with a plan, without touching disk or network."""
+    ours = {s.id for s in plan.steps if isinstance(s, EnvironmentStep) and s.given is None}
     for step in plan.steps:
         if isinstance(step, TrainPlan):
             yield from _training_problems(step)
+            if step.environment_id in ours:
+                yield from unknown_settings(step)
         elif isinstance(step, EvalPlan):
             yield from _evaluation_problems(step)
 
