@@ -21,7 +21,7 @@ from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.runner.environments import environment_of
-from bakeoff.schema.plan import EvalPlan, Plan, Problem, TrainPlan
+from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
 from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec, MeasureSpec
 from bakeoff.strategies import STRATEGIES
 
