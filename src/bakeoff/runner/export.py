@@ -19,7 +19,14 @@ from bakeoff.schema.plan import DataStep, ModelStep, TrainPlan
 from bakeoff.store.runs import Store
 
 NOTE = "README.md"
-_OURS = {OUTPUT_DIR, "job.json", "events.jsonl", "environment.json", "log.txt"}
+_OURS = {
+    OUTPUT_DIR,
+    "job.json",
+    "events.jsonl",
+    "environment.json",
+    "log.txt",
+    "memory-rank0.json",
+}
 """What the worker needs or leaves, and the framework does not."""
 
 
