@@ -38,7 +38,11 @@ def timeline_chart(found: Sequence[Timeline]) -> "alt.VConcatChart | None":
 
     longest = max(span.ends for line in found for span in line.phases)
     unit, size = ("min", 60) if longest >= 180 else ("s", 1)
-    panels = [_panel(line, unit=unit, size=size, is_last=line is found[-1]) for line in found]
+    highest = max(size for line in found for _, size in line.points) / 1024**3
+    panels = [
+        _panel(line, unit=unit, size=size, top=1.08 * highest, is_last=line is found[-1])
+        for line in found
+    ]
     chart: alt.VConcatChart = (
         alt.vconcat(*panels, spacing=8, padding=4, background=charts.PAPER)
         .resolve_scale(x="shared", y="shared", color="shared")
@@ -48,7 +52,7 @@ def timeline_chart(found: Sequence[Timeline]) -> "alt.VConcatChart | None":
 
 
 def _panel(
-    line: Timeline, *, unit: str, size: int, is_last: bool
+    line: Timeline, *, unit: str, size: int, top: float, is_last: bool
 ) -> "alt.LayerChart | alt.FacetChart":
     import altair as alt  # noqa: PLC0415
 
@@ -74,7 +78,12 @@ def _panel(
         .mark_rect(opacity=0.28)
         .encode(x=alt.X("begins:Q", axis=x, scale=alt.Scale(nice=False)), x2="ends:Q", color=colour)
     )
-    y = alt.Y("gibibytes:Q", title=f"{line.counter}, GiB", axis=alt.Axis(tickCount=4))
+    y = alt.Y(
+        "gibibytes:Q",
+        title=f"{line.counter}, GiB",
+        axis=alt.Axis(tickCount=4),
+        scale=alt.Scale(domain=[0, top or 1], nice=False),
+    )
     curve = (
         alt.Chart(alt.InlineData(values=memory))
         .mark_line(color=charts.INK, strokeWidth=1.6, interpolate="linear")
