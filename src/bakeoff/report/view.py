@@ -211,7 +211,8 @@ def _warnings(
     for record in records:
         for text in record.warnings:
             told.setdefault(text, []).append(_run_label(record, names))
-    for text, who in told.items():
+    for text, labels in told.items():
+        who = list(dict.fromkeys(labels))  # a training and its repetitions are called alike
         shown = "; ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
         yield f"{text} ({shown})"
 
