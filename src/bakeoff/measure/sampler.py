@@ -83,8 +83,11 @@ class Sampler:
                     file.write(json.dumps(sample) + "\n")
                     file.flush()
                 before, self._cost_seconds = self._cost_seconds, time.thread_time()
-                cost = self._cost_seconds - before
-                if self._stop.wait(max(self._interval_seconds, cost / _COST_SHARE)):
+                # The next sample will cost about as much as this one did.
+                expected = 2 * self._cost_seconds - before
+                elapsed = time.monotonic() - self._started
+                until_affordable = expected / _COST_SHARE - elapsed
+                if self._stop.wait(max(self._interval_seconds, until_affordable)):
                     return
 
 

@@ -37,15 +37,10 @@ class Phases:
     def __init__(self, events: Events) -> None:
         self._events = events
         self._now = "prepare"
-        self._is_marking = True
         events.phase(self._now)
         for phase, places in _MARKED.items():
             for place in places:
                 self._wrap(phase, *place)
-
-    def end(self) -> None:
-        """The work begins: from here on others mark what happens."""
-        self._is_marking = False
 
     def _wrap(self, phase: str, module: str, owner: str, name: str) -> None:
         try:
@@ -71,6 +66,7 @@ class Phases:
         return call
 
     def _go_to(self, phase: str) -> None:
-        if self._is_marking and phase != self._now:
+        # Once the work has begun others mark what happens.
+        if not self._events.is_working and phase != self._now:
             self._events.phase(phase)
             self._now = phase
