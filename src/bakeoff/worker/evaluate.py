@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.worker.events import Events
-from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
+from bakeoff.worker.machine import (
+    choose_device,
+    import_libraries,
+    set_seeds,
+    write_environment,
+    write_json_atomic,
+)
 
 RESULT = "result.json"
 
@@ -52,6 +58,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     environment = write_environment(Path())
     device = choose_device(job["device"])
     set_seeds(job["seed"])
+    import_libraries(with_adapter=job["artefact_dir"] is not None)
     events.phase("load_data")
     task, manager = _load_task(job, events)
     events.phase("load_model")

@@ -6,7 +6,6 @@ gives the same result as if it had never stopped.
 """
 
 import contextlib
-import importlib
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,13 @@ from bakeoff.worker.checkpoint import Checkpoints
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.loop import Loop
-from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
+from bakeoff.worker.machine import (
+    choose_device,
+    import_libraries,
+    set_seeds,
+    write_environment,
+    write_json_atomic,
+)
 from bakeoff.worker.model_flops import flops_of, num_token_pairs
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.optimizer import build_optimizer
@@ -49,7 +54,7 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     environment = write_environment(run_dir)
     device = choose_device(job.device)
     set_seeds(job.seed)
-    _import_libraries(job)
+    import_libraries(with_adapter=job.lora is not None)
 
     events.phase("load_data")
     tokenizer = load_tokenizer(job)
@@ -79,14 +84,6 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     }
     _save_artefact(run_dir / ARTEFACT, trainee, tokenizer)
     write_json_atomic(run_dir / RESULT, result)
-
-
-def _import_libraries(job: TrainJob) -> None:
-    """Now, so that neither their time nor their memory is taken for the model's."""
-    importlib.import_module("transformers.models.auto.modeling_auto")
-    importlib.import_module("transformers.modeling_utils")
-    if job.lora is not None:
-        importlib.import_module("peft")
 
 
 def load_tokenizer(job: TrainJob) -> Any:
