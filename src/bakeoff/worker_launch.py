@@ -21,12 +21,15 @@ _ENVIRONMENT = {
     "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
     "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
 }
+JobKind = Literal[
+    "train", "framework", "evaluate", "convert", "reference", "trial", "bench_hold", "bench_rows"
+]
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 """For jobs whose inputs all lie on disk: a library must not ask a hub about them."""
 
 
 def worker_launch(
-    kind: Literal["train", "framework", "evaluate", "convert", "reference", "trial"],
+    kind: JobKind,
     job: Mapping[str, Any],
     *,
     python: Path,

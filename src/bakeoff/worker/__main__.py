@@ -23,6 +23,8 @@ JOBS = {
     "convert": "bakeoff.worker.convert",
     "reference": "bakeoff.worker.reference",
     "trial": "bakeoff.worker.trial",
+    "bench_hold": "bakeoff.worker.bench_hold",
+    "bench_rows": "bakeoff.worker.bench_rows",
 }
 _TRAININGS = ("train", "framework")
 _MEASURED = (*_TRAININGS, "evaluate")
