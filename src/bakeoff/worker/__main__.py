@@ -50,9 +50,11 @@ def main(arguments: list[str]) -> int:
     with contextlib.closing(Events(Path("events.jsonl"))) as events:
         status, message = _run(kind, Path(job_file), events)
         if kind in _MEASURED:
-            WATCH.write(Path())
+            with contextlib.suppress(OSError):  # a full disk must not hide how the run ended
+                WATCH.write(Path())
         if status == "finished" and kind in _TRAININGS:
-            importlib.import_module("bakeoff.worker.calibrate").main(events)
+            with contextlib.suppress(OSError, Cancelled, KeyboardInterrupt):  # the work is done
+                importlib.import_module("bakeoff.worker.calibrate").main(events)
         events.end(status, message)
     return EXIT_CODES[status]
 
