@@ -28,12 +28,12 @@ def ratios(
         cells: In the order of the backends.
         differ: Says why two cells did not do the same work; None where they did.
     """
-    first = cells[0].backend if cells else ""
-    own = {(cell.setting, cell.method): cell for cell in cells if cell.backend == first}
+    first = cells[0].name if cells else ""
+    own = {(cell.setting, cell.method): cell for cell in cells if cell.name == first}
     return tuple(
         _ratio(own[key], other, differ(own[key], other))
         for other in cells
-        if other.backend != first and (key := (other.setting, other.method)) in own
+        if other.name != first and (key := (other.setting, other.method)) in own
     )
 
 
@@ -42,10 +42,10 @@ def _ratio(own: BenchCell, other: BenchCell, refused: str | None) -> BenchRatio:
     if refused is None and num_pairs == 0:
         refused = "there is no repeat that both finished"
     if refused is not None:
-        return _refusal(own.backend, other.backend, other, refused)
+        return _refusal(own.name, other.name, other, refused)
     return BenchRatio(
-        of=own.backend,
-        to=other.backend,
+        of=own.name,
+        to=other.name,
         setting=other.setting,
         method=other.method,
         time=spread(other.seconds, own.seconds),

@@ -13,20 +13,21 @@ _SAME = {
     "weight_dtype": "number format of the weights",
     "trained_dtype": "number format of what is trained",
     "device": "device",
+    "precision": "number format",
 }
 
 
 def why_not_the_same(own: BenchCell, other: BenchCell) -> str | None:
     """Why a ratio of the two would say nothing; None: they did the same work."""
     if own.digest is None or other.digest is None:
-        who = own.backend if own.digest is None else other.backend
+        who = own.name if own.digest is None else other.name
         return f"it is not known what token ids and labels {who} worked on"
     if own.digest != other.digest:
         return "they did not work on the same token ids and labels in the same order"
     for name, words in _SAME.items():
         ours, theirs = own.facts.get(name), other.facts.get(name)
         if ours is not None and theirs is not None and ours != theirs:
-            return f"{words}: {own.backend} has {ours}, {other.backend} {theirs}"
+            return f"{words}: {own.name} has {ours}, {other.name} {theirs}"
     return None
 
 

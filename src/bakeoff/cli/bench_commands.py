@@ -85,6 +85,61 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
 
 
+@commands.command("eval")
+def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
+    engines: Annotated[
+        str, typer.Option(help="With commas; the first is held against the others.")
+    ] = "builtin,hf",
+    model: Annotated[str, typer.Option(help="Who is asked.")] = "builtin:smollm2-135m",
+    data: Annotated[
+        str, typer.Option(help="A folder, a file, a hub's id or builtin:NAME.")
+    ] = "builtin:gsm-symbolic",
+    questions: Annotated[int, typer.Option(min=1, help="Test questions.")] = 64,
+    num_fewshot: Annotated[int, typer.Option(min=0, help="Worked examples before each.")] = 5,
+    max_new_tokens: Annotated[int, typer.Option(min=1, help="Longest answer.")] = 256,
+    batch_sizes: Annotated[
+        str, typer.Option(help="Rows at a time, with commas; each engine's fastest counts.")
+    ] = "8,16,32",
+    precision: Annotated[str, typer.Option(help="`bf16` or `fp32`.")] = "bf16",
+    repeats: Repeats = 1,
+    device: Annotated[str, typer.Option(help="`auto`, `cpu`, `cuda` or `mps`.")] = "auto",
+    as_json: AsJson = False,
+    runs_dir: Folder = None,
+    cache_dir: CacheDir = None,
+) -> None:
+    """Ask the same questions with each engine: time, and how many answers are the same text."""
+    from bakeoff.bench.evaluate import EvalBench, EvalBenchRunner
+    from bakeoff.cli.bench_view import bench_view
+    from bakeoff.cli.progress import make_observer
+    from bakeoff.evals import ENGINES
+
+    bench = EvalBench(
+        engines=_listed("--engines", engines, tuple(ENGINES.names())),
+        batch_sizes=_numbers("--batch-sizes", batch_sizes),
+        model=model,
+        data=data,
+        num_questions=questions,
+        num_fewshot=num_fewshot,
+        max_new_tokens=max_new_tokens,
+        precision=precision,
+        repeats=repeats,
+        device=device,
+    )
+    folder = _folder(runs_dir, "eval")
+    runner = EvalBenchRunner(
+        bench,
+        folder,
+        make_workspace(folder, cache_dir),
+        observe=lambda plan: make_observer(err(), plan, {}),
+    )
+    result = runner.run(_say)
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        out().print(bench_view(result))
+    raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
+
+
 @commands.command("data")
 def data(  # noqa: PLR0913, PLR0917 - the options of a command
     backends: Backends = "builtin,llamafactory,swift",
@@ -148,6 +203,15 @@ def sampler(
 
 def _say(text: str) -> None:
     err().print(text, style="bold", markup=False, soft_wrap=True)
+
+
+def _numbers(option: str, text: str) -> tuple[int, ...]:
+    from bakeoff.base.errors import UserError
+
+    parts = [part.strip() for part in text.split(",")]
+    if not all(part.isdecimal() and int(part) > 0 for part in parts):
+        raise UserError(f"{option} {text}: expected whole numbers above 0 with commas between them")
+    return tuple(dict.fromkeys(int(part) for part in parts))
 
 
 def _sizes(text: str) -> tuple[int, ...]:

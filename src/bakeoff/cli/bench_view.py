@@ -24,7 +24,8 @@ def bench_view(bench: Bench) -> RenderableType:
 
 def _work(bench: Bench) -> Text:
     work, machine = bench.work, bench.machine
-    facts = [f"{work.get('model')}, {count(work.get('num_examples'))} rows of {work.get('data')}"]
+    num_rows = count(work.get("num_examples") or work.get("num_questions"))
+    facts = [f"{work.get('model')}, {num_rows} rows of {work.get('data')}"]
     if work.get("num_steps"):
         facts.append(
             f"{work['num_steps']} steps, {count(work.get('num_label_tokens'))} label tokens"
@@ -50,7 +51,7 @@ def _cells(cells: Sequence[BenchCell]) -> Table:
         device = [_memory(cell.peak_device_bytes)] if on_gpu else []
         loss = _middle(cell.train_loss)
         table.add_row(
-            backend_title(cell.backend),
+            backend_title(cell.name),
             _setting(cell),
             seconds(_middle(cell.seconds)),
             seconds(_middle(cell.start_seconds)),
@@ -79,15 +80,17 @@ def _memory(values: Sequence[int | None]) -> str:
 def _ratios(found: Sequence[BenchRatio]) -> Table:
     on_gpu = any(ratio.device_memory for ratio in found)
     headings = [f"in multiples of {backend_title(found[0].of)}", "setting"]
+    are_answers = any(ratio.same_text_share is not None for ratio in found)
     kinds = ["time", "start", "peak memory", "added", *(["GPU memory"] if on_gpu else [])]
+    kinds += ["same text"] if are_answers else []
     table = _table(*headings, *kinds)
     for ratio in found:
         spreads = [ratio.time, ratio.start, ratio.memory, ratio.added_memory]
         spreads += [ratio.device_memory] if on_gpu else []
+        shown = [_spread(spread) for spread in spreads]
+        shown += [percent(ratio.same_text_share)] if are_answers else []
         table.add_row(
-            backend_title(ratio.to),
-            _setting(ratio),
-            *(["refused"] if ratio.refused else [_spread(spread) for spread in spreads]),
+            backend_title(ratio.to), _setting(ratio), *(["refused"] if ratio.refused else shown)
         )
     return table
 
@@ -135,9 +138,9 @@ def _remarks(bench: Bench) -> Iterator[Text]:
             style="dim",
         )
     for cell in bench.cells:
-        yield Text(f"{backend_title(cell.backend)}, {_setting(cell)}: {cell.why}", style="dim")
+        yield Text(f"{backend_title(cell.name)}, {_setting(cell)}: {cell.why}", style="dim")
         for failure in cell.failures:
-            who = f"{cell.backend}, {cell.setting}"
+            who = f"{cell.name}, {cell.setting}"
             yield Text.assemble(("failed: ", "bold red"), f"{who}: {failure}")
     for note in bench.notes:
         yield Text.assemble(("note: ", "yellow"), note)

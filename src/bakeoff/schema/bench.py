@@ -31,15 +31,16 @@ class Spread(Document):
 
 
 class BenchCell(Document):
-    """One backend in one setting, over all repeats."""
+    """One backend, or one engine of evaluations, in one setting, over all repeats."""
 
-    backend: str
+    backend: str | None = None
+    engine: str | None = None
     setting: Setting
     method: Method | None = None
     """None where nothing is trained."""
 
     seconds: Values
-    """Of the work itself: optimiser steps, or the preparation of the rows."""
+    """Of the work itself: optimiser steps, the preparation of the rows, or the answers."""
 
     start_seconds: Values
     """From the start of the process until that work begins."""
@@ -75,6 +76,10 @@ class BenchCell(Document):
     failures: tuple[str, ...] = ()
     """Why a repeat has no figures."""
 
+    @property
+    def name(self) -> str:
+        return self.backend or self.engine or ""
+
 
 class BenchRatio(Document):
     """What the same work costs one backend, in multiples of what it costs another."""
@@ -96,6 +101,9 @@ class BenchRatio(Document):
 
     loss_difference: float | None = None
     """Mean train loss, the other's minus ours."""
+
+    same_text_share: float | None = None
+    """Of the answers, those that are the same text in both."""
 
     refused: str | None = None
     """Why the two are not compared; there are no ratios then."""

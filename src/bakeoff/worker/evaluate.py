@@ -51,6 +51,7 @@ def _is_finished() -> bool:
 
 
 def _evaluate(job: dict[str, Any], events: Events) -> None:
+    from bakeoff.worker.lm_answers import AnsweringLM
     from bakeoff.worker.lm_batches import BatchedLM
     from bakeoff.worker.lm_merge import merge
     from bakeoff.worker.lm_model import load_model, load_tokenizer
@@ -74,7 +75,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     tokenizer = load_tokenizer(model_dir, trust_remote_code=job["trust_remote_code"], chat=chat)
     if job["merged"] and _has_adapter(model):
         model, merge_facts = merge(model, tokenizer)
-    lm = BatchedLM(
+    lm = {"hf": BatchedLM, "builtin": AnsweringLM}[job["engine"]](
         model,
         tokenizer,
         batch_size=job["batch_size"],
@@ -246,6 +247,7 @@ def _effective(
         "merged": job["merged"],
         "device": lm.device.type,
         "attention": lm.config._attn_implementation,
+        "generation": lm.generation,
         "generation_config": _plain(lm.model.generation_config.to_diff_dict()),
         "add_bos_token": lm.add_bos_token,
         "prompt_template": job["prompt_template"],
