@@ -55,6 +55,18 @@ def test_peaks_of_a_device_are_told_by_rank_loading_apart(tmp_path, monkeypatch)
     assert (found["load_device_allocated_bytes"], found["load_device_reserved_bytes"]) == (700, 900)
 
 
+def test_what_follows_the_work_is_no_part_of_its_peaks(tmp_path, monkeypatch):
+    cuda = FakeCuda()
+    monkeypatch.setitem(sys.modules, "torch", SimpleNamespace(cuda=cuda))
+    watch = MemoryWatch()
+    watch.begin_work()
+    cuda.allocated = 300
+    watch.end_work()
+    cuda.allocated = 900
+    watch.write(tmp_path)
+    assert _peaks(tmp_path)["device_allocated_bytes"] == 300
+
+
 @linux
 def test_the_kernels_mark_begins_anew_with_the_work(tmp_path):
     block = bytearray(300_000_000)

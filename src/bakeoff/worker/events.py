@@ -34,6 +34,8 @@ class Events:
         if name in _WORK and not self.is_working:
             self.is_working = True
             WATCH.begin_work()
+        if name == "save" and "evaluate" in self._begun:
+            WATCH.end_work()
         self._write("phase", phase=name, **memory)
 
     def progress(self, done: int, total: int, unit: str) -> None:

@@ -24,6 +24,7 @@ class MemoryWatch:
     def __init__(self) -> None:
         self._rank = int(os.environ.get("RANK", "0"))
         self._loading: dict[str, int | None] | None = None
+        self._work: dict[str, int | None] | None = None
         self._can_reset = True
 
     def begin_work(self) -> None:
@@ -35,9 +36,13 @@ class MemoryWatch:
             if cuda is not None:
                 cuda.reset_peak_memory_stats()
 
+    def end_work(self) -> None:
+        """What follows (a check, say) is no part of the work; the last call counts."""
+        self._work = self._peaks()
+
     def write(self, run_dir: Path) -> None:
         """At the end, however the work ended; of several attempts the largest figures stay."""
-        now = self._peaks()
+        now = self._work or self._peaks()
         loading, work = (now, {}) if self._loading is None else (self._loading, now)
         if work and not self._can_reset and work["host_bytes"] == loading["host_bytes"]:
             work["host_bytes"] = None  # reached while loading: how much the work took is not known
