@@ -9,7 +9,7 @@ from typing import Any
 import psutil
 
 from bakeoff.base.process import capture
-from bakeoff.measure.sampler import memory_counter
+from bakeoff.measure.host import memory_counter
 from bakeoff.schema.record import Record
 
 _OTHERS_LOAD = 1.0

@@ -14,7 +14,7 @@ from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy, prepare_study
 from bakeoff.runner.process_run import lock_of
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
+from bakeoff.schema.plan import EvalPlan, TrainPlan
 from bakeoff.schema.record import Record
 from bakeoff.store.runs import Store
 
@@ -37,7 +37,6 @@ class Case:
     study: PreparedStudy
     plan: TrainPlan
     record: Record
-    run_dir: Path
 
 
 def run_cases(
@@ -83,7 +82,7 @@ def _run_recipe(
             record = executor.train(step)
             store.save_record(record)
         observer.step_finished(step, record, reused=reused)
-        yield Case(_case_name(step), study, step, record, store.run_dir(run_name(step)))
+        yield Case(_case_name(step), study, step, record)
 
 
 def _case_name(step: TrainPlan) -> str:

@@ -22,7 +22,7 @@ from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.runner.environments import environment_of
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
-from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec
+from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec, MeasureSpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -40,6 +40,7 @@ class StudySettings:
 
     hub: HubSpec
     silence_limit_seconds: float
+    measure: MeasureSpec
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -107,6 +108,7 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
     return StudySettings(
         hub=recipe.hub,
         silence_limit_seconds=60 * recipe.limits.silent_minutes,
+        measure=recipe.measure,
         where=where,
         **folders,
     )

@@ -13,8 +13,9 @@ from bakeoff.worker.answering import line_logits
 from bakeoff.worker.modelling import accepts
 
 _NUM_TOKENS = 24
-_TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 3e-2}
-"""Of the relative difference of logits; mixing up rows changes them by tens of per cent."""
+_TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
+"""Of the relative difference of logits: with SmolLM2-135M rounding in bf16 makes up to 0.03 of it,
+mixing up rows at least 0.2."""
 
 Expected = list[tuple[list[int], torch.Tensor]]
 """Texts, and all their logits: (T, vocabulary)."""

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.worker.events import Events
-from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
+from bakeoff.worker.machine import (
+    choose_device,
+    import_libraries,
+    set_seeds,
+    write_environment,
+    write_json_atomic,
+)
 
 RESULT = "result.json"
 
@@ -53,6 +59,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     environment = write_environment(Path())
     device = choose_device(job["device"])
     set_seeds(job["seed"])
+    import_libraries(with_adapter=job["artefact_dir"] is not None)
     events.phase("load_data")
     task, manager = _load_task(job, events)
     events.phase("load_model")
@@ -208,7 +215,6 @@ def _write_samples(
         ),
         "effective": effective,
         "num_generated_tokens": None if None in counts else sum(counts),
-        **_peak_device_bytes(lm.device),
     }
 
 
@@ -271,13 +277,3 @@ def _warn(effective: dict[str, Any], events: Events) -> None:
                 f"The filter `{name}` found no answer in {share:.0%} of the outputs: its score "
                 "says more about the form of the answers than about their content."
             )
-
-
-def _peak_device_bytes(device: Any) -> dict[str, int | None]:
-    import torch
-
-    cuda = device.type == "cuda"
-    return {
-        "peak_device_allocated_bytes": torch.cuda.max_memory_allocated(device) if cuda else None,
-        "peak_device_reserved_bytes": torch.cuda.max_memory_reserved(device) if cuda else None,
-    }

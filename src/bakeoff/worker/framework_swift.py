@@ -35,6 +35,10 @@ def settings(job: FrameworkJob, _: Path) -> dict[str, Any]:
     return {"model_type": model_type(config), **_trained_layers(job, config)}
 
 
+def load() -> None:
+    from swift.pipelines import SwiftSft  # noqa: F401
+
+
 def run(config: Path, watch: Any) -> dict[str, Any]:
     """Do what ``swift sft`` does on one device."""
     from swift.cli.main import parse_yaml_args
@@ -44,7 +48,6 @@ def run(config: Path, watch: Any) -> dict[str, Any]:
     trainer.DEFAULT_CALLBACKS = [*trainer.DEFAULT_CALLBACKS, watch]
     arguments = [str(config)]
     parse_yaml_args(arguments)
-    watch.events.phase("load_model")
     pipeline = SwiftSft(arguments)
     pipeline.main()
     return plain_values(vars(pipeline.args))
