@@ -69,6 +69,8 @@ class Loop:
             batch = self.trainee.make_batch(portion)
             if self.probe is not None:
                 self.probe.rows(*batch.rows())
+                if self.trainee.decoder is not None:
+                    self.probe.logits(len(batch.targets))
             batch = batch.to(self.device)
             loss = self.trainee.cross_entropy(batch, num_targets)
             loss.backward()

@@ -30,6 +30,9 @@ class Trainee:
     model: Any
     """What computes: the model, with the adapter's layers inside."""
 
+    decoder: Any | None
+    """The model without its output layer, if loss and output layer can be computed together."""
+
     can_keep_logits: bool
     make_batch: Callable[[list[Row]], Batch]
     attention_path: str
@@ -60,8 +63,17 @@ class Trainee:
             self.packing.row_lengths = batch.row_lengths
         device = batch.token_ids.device.type
         with torch.autocast(device, self.autocast, enabled=self.autocast is not None):
-            logits = loss.logits_of_targets(self.model, batch, can_keep_logits=self.can_keep_logits)
-        return loss.divided_cross_entropy(logits, batch.targets, divisor)
+            if self.decoder is None:
+                logits = loss.logits_of_targets(
+                    self.model, batch, can_keep_logits=self.can_keep_logits
+                )
+                return loss.divided_cross_entropy(logits, batch.targets, divisor)
+            hidden = loss.hidden_of_targets(self.decoder, batch)
+        head = self.model.get_output_embeddings()
+        parts = [hidden, head.weight, head.bias]
+        if self.autocast is not None:
+            parts = [part if part is None else part.to(self.autocast) for part in parts]
+        return loss.linear_cross_entropy(*parts, batch.targets, divisor)
 
 
 def load_trainee(
@@ -77,6 +89,7 @@ def load_trainee(
         trust_remote_code=job.trust_remote_code,
     ).to(device)
     is_mixed = job.train.precision == "bf16-mixed"
+    decoder = find_decoder(model, _sample_rows(rows)[0])
     packing, attention_path = _choose_attention(model, rows, pad_token=pad_token, is_mixed=is_mixed)
     saved, adapter_path = model, None
     if job.lora is not None:
@@ -88,6 +101,7 @@ def load_trainee(
     return Trainee(
         saved=saved,
         model=model,
+        decoder=decoder if type(model.get_output_embeddings()) is torch.nn.Linear else None,
         can_keep_logits=accepts(model, "logits_to_keep"),
         make_batch=batches.pack
         if packing is not None
@@ -222,6 +236,26 @@ def _logits(model: Any, batch: Batch) -> torch.Tensor:
         use_cache=False,
     )
     return output.logits[0].float()
+
+
+@torch.no_grad()
+def find_decoder(model: Any, row: Row) -> Any | None:
+    """The part of the model below its output layer; None if more than a plain layer lies between.
+
+    Some architectures scale or cap the logits: theirs differ from those of the layer alone.
+    """
+    decoder, head = model.base_model, model.get_output_embeddings()
+    if decoder is model or type(head) is not torch.nn.Linear:
+        return None
+    batch = batches.pack([row]).to(model.device)
+    model.eval()
+    expected = _logits(model, batch)
+    output = decoder(input_ids=batch.token_ids, position_ids=batch.position_ids, use_cache=False)
+    hidden = getattr(output, "last_hidden_state", None)
+    if hidden is None:
+        return None
+    difference = (head(hidden)[0].float() - expected).norm() / expected.norm()
+    return decoder if difference <= _TOLERANCES[model.dtype] / 10 else None
 
 
 def accepts(model: Any, argument: str) -> bool:

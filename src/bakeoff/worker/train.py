@@ -199,12 +199,18 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "optimizer_dtype": str(trained[0].dtype).removeprefix("torch."),
         "attention": trainee.attention_path,
         "adapter": trainee.adapter_path,
-        "logits_at": "label tokens" if trainee.can_keep_logits else "all tokens",
+        "logits_at": _logits_at(trainee),
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": pad_token,
         "num_torch_threads": torch.get_num_threads(),
     }
+
+
+def _logits_at(trainee: Trainee) -> str:
+    if trainee.decoder is not None:
+        return "label tokens, a chunk at a time"
+    return "label tokens" if trainee.can_keep_logits else "all tokens"
 
 
 def _save_artefact(path: Path, trainee: Trainee, tokenizer: Any) -> None:
