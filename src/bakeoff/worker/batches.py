@@ -170,6 +170,19 @@ def micro_batches(rows: list[Row], size: int, *, by_length: bool) -> list[list[R
     return [rows[start : start + size] for start in range(0, len(rows), size)]
 
 
+def cut(rows: list[Row], max_tokens: int) -> list[list[Row]]:
+    """The rows, in their order, in portions of at most so many tokens; a longer row is alone."""
+    portions: list[list[Row]] = []
+    num_tokens = 0
+    for row in rows:
+        num_tokens += len(row.token_ids)
+        if not portions or num_tokens > max_tokens:
+            portions.append([])
+            num_tokens = len(row.token_ids)
+        portions[-1].append(row)
+    return portions
+
+
 def check_supervision(batch: Batch, end_token: int) -> None:
     """Make sure that every row of the batch ends with a learned end-of-sequence token.
 

@@ -3,12 +3,12 @@
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from bakeoff.worker import attention, batches, lora, loss
+from bakeoff.worker import attention, batches, fused, lora, loss
 from bakeoff.worker.batches import Batch
 from bakeoff.worker.rows import Row
 from bakeoff.worker.settings import LoraSettings, TrainJob
@@ -16,6 +16,9 @@ from bakeoff.worker.settings import LoraSettings, TrainJob
 _PROBE_TOKENS = 24
 _TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 3e-2}
 """Of the relative difference of logits; mixing up rows changes them by tens of per cent."""
+
+_LEAN_TOKENS = 512
+"""Of a pass with `memory: lean`: enough to keep the matrix products busy."""
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "bf16-mixed": torch.float32}
 
@@ -42,6 +45,12 @@ class Trainee:
     adapter_path: str | None = None
     """How the adapter's layers are computed; None: there is no adapter."""
 
+    fused_parts: dict[str, int] = field(default_factory=dict)
+    """How many parts of each kind are one autograd node."""
+
+    max_tokens: int | None = None
+    """Of a forward pass, where memory counts more than time; a single row may have more."""
+
     autocast: torch.dtype | None = None
     """The type that is computed in, where it is not that of the weights."""
 
@@ -55,7 +64,10 @@ class Trainee:
 
     def portions(self, rows: list[Row], size: int) -> list[list[Row]]:
         """The forward passes that ``rows`` take, at most ``size`` rows each."""
-        return batches.micro_batches(rows, size, by_length=self.packing is None)
+        portions = batches.micro_batches(rows, size, by_length=self.packing is None)
+        if self.max_tokens is None:
+            return portions
+        return [part for rows in portions for part in batches.cut(rows, self.max_tokens)]
 
     def cross_entropy(self, batch: Batch, divisor: int) -> torch.Tensor:
         """Summed over the batch's label tokens, divided by ``divisor``; (,) fp32."""
@@ -70,10 +82,11 @@ class Trainee:
                 return loss.divided_cross_entropy(logits, batch.targets, divisor)
             hidden = loss.hidden_of_targets(self.decoder, batch)
         head = self.model.get_output_embeddings()
-        parts = [hidden, head.weight, head.bias]
+        weight, bias = head.weight, head.bias
         if self.autocast is not None:
-            parts = [part if part is None else part.to(self.autocast) for part in parts]
-        return loss.linear_cross_entropy(*parts, batch.targets, divisor)
+            hidden, weight = hidden.to(self.autocast), weight.to(self.autocast)
+            bias = bias.to(self.autocast) if bias is not None else None
+        return loss.linear_cross_entropy(hidden, weight, bias, batch.targets, divisor)
 
 
 def load_trainee(
@@ -94,9 +107,10 @@ def load_trainee(
     saved, adapter_path = model, None
     if job.lora is not None:
         saved, adapter_path = _add_adapter(model, job.lora, is_mixed=is_mixed)
+    fused_parts = {} if is_mixed else fused.fuse(model)
     if job.freeze is not None:
         _freeze_all_but_last(model, job.freeze.trainable_layers)
-    if job.train.gradient_checkpointing:
+    if job.train.recomputes_activations:
         _recompute_activations(model)
     return Trainee(
         saved=saved,
@@ -109,6 +123,8 @@ def load_trainee(
         attention_path=attention_path,
         packing=packing,
         adapter_path=adapter_path,
+        fused_parts=fused_parts,
+        max_tokens=_LEAN_TOKENS if job.train.is_lean else None,
         autocast=torch.bfloat16 if is_mixed else None,
     )
 

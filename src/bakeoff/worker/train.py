@@ -199,6 +199,7 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "optimizer_dtype": str(trained[0].dtype).removeprefix("torch."),
         "attention": trainee.attention_path,
         "adapter": trainee.adapter_path,
+        "fused": trainee.fused_parts,
         "logits_at": _logits_at(trainee),
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
