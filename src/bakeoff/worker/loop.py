@@ -13,7 +13,7 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.modelling import Trainee
 from bakeoff.worker.optimizer import clip_gradients
 from bakeoff.worker.probe import Probe
-from bakeoff.worker.rows import Row
+from bakeoff.worker.rows import Row, RowList
 from bakeoff.worker.schedule import rate_factor
 from bakeoff.worker.settings import TrainSettings
 
@@ -25,8 +25,8 @@ class Loop:
     trainee: Trainee
     optimizer: torch.optim.Optimizer
     settings: TrainSettings
-    rows: list[Row]
-    validation_rows: list[Row]
+    rows: RowList
+    validation_rows: RowList
     order: Order
     num_steps: int
     num_warmup_steps: int

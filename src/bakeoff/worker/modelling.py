@@ -10,7 +10,7 @@ import torch
 
 from bakeoff.worker import attention, batches, fused, lora, loss
 from bakeoff.worker.batches import Batch
-from bakeoff.worker.rows import Row
+from bakeoff.worker.rows import Row, RowList
 from bakeoff.worker.settings import LoraSettings, TrainJob
 
 _PROBE_TOKENS = 24
@@ -62,7 +62,7 @@ class Trainee:
             if parameter.requires_grad
         }
 
-    def portions(self, rows: list[Row], size: int) -> list[list[Row]]:
+    def portions(self, rows: RowList, size: int) -> list[list[Row]]:
         """The forward passes that ``rows`` take, at most ``size`` rows each."""
         portions = batches.micro_batches(rows, size, by_length=self.packing is None)
         if self.max_tokens is None:

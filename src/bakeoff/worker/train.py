@@ -20,8 +20,9 @@ from bakeoff.worker.loop import Loop
 from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.optimizer import build_optimizer
+from bakeoff.worker.preparation import prepare_rows
 from bakeoff.worker.probe import Probe
-from bakeoff.worker.rows import Rows, end_token, read_rows, tokenize
+from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
 
@@ -56,7 +57,9 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     pad_token = tokenizer.pad_token_id
     if pad_token is None:
         pad_token = end_token(tokenizer)
-    trainee = load_trainee(job, [*train.rows, *validation.rows], pad_token=pad_token, device=device)
+    trainee = load_trainee(
+        job, [*train.examples, *validation.examples], pad_token=pad_token, device=device
+    )
     loop = _build_loop(job, trainee, train, validation, events=events, checkpoints=checkpoints)
     _check_first_batch(loop, end_token(tokenizer))
     if device.type == "cuda":
@@ -97,8 +100,8 @@ def load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows
         JobError: nothing is left to train on.
     """
     train, validation = (
-        tokenize(
-            read_rows(job.data_dir / f"{split}.jsonl"),
+        prepare_rows(
+            job.data_dir / f"{split}.jsonl",
             tokenizer,
             max_length=job.train.max_length,
             overlong=job.train.overlong,
