@@ -90,7 +90,7 @@ class Trainee:
 
 
 def load_trainee(
-    job: TrainJob, rows: list[Row], *, pad_token: int, device: torch.device
+    job: TrainJob, rows: RowList, *, pad_token: int, device: torch.device
 ) -> Trainee:
     """Load the model, add what the method trains, and choose how rows go through it."""
     from transformers import AutoModelForCausalLM
@@ -171,7 +171,7 @@ def _recompute_activations(model: Any) -> None:
 
 
 def _choose_attention(
-    model: Any, rows: list[Row], *, pad_token: int, is_mixed: bool
+    model: Any, rows: RowList, *, pad_token: int, is_mixed: bool
 ) -> tuple[attention.PackedAttention | None, str]:
     """Pack the rows if that is known to be right for this model; None: pad them."""
     plain = model.config._attn_implementation
@@ -192,7 +192,7 @@ def _choose_attention(
     return packing, "packed rows, causal attention within each row"
 
 
-def _packing_problem(model: Any, rows: list[Row]) -> str | None:
+def _packing_problem(model: Any, rows: RowList) -> str | None:
     """What is known of the architecture that packing would get wrong."""
     config = model.config.get_text_config()
     if not getattr(model, "_supports_attention_backend", False):
@@ -229,10 +229,10 @@ def _probe(
     return None
 
 
-def _sample_rows(rows: list[Row]) -> list[Row]:
+def _sample_rows(rows: RowList) -> list[Row]:
     """Three short beginnings of rows, each with other tokens than its neighbours."""
     samples = []
-    for number, row in enumerate((rows * 3)[:3]):
+    for number, row in enumerate((list(rows[:3]) * 3)[:3]):
         tokens = row.token_ids[: _PROBE_TOKENS - number]
         if number % 2:
             tokens = tokens[::-1]
