@@ -95,7 +95,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weight, bias, targets, divisor = others
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        grad_weight = torch.zeros_like(weight) if wants_weight else None
+        grad_weight = torch.empty_like(weight) if wants_weight else None
         grad_bias = torch.zeros_like(bias) if wants_bias else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         logits = hidden.new_empty(min(len(hidden), _CHUNK_ROWS), len(weight))
@@ -109,7 +109,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
             if grad_hidden is not None:
                 torch.mm(some, weight, out=grad_hidden[chunk])
             if grad_weight is not None:
-                grad_weight.addmm_(some.T, rows)
+                grad_weight.addmm_(some.T, rows, beta=float(begin > 0))
             if grad_bias is not None:
                 grad_bias += some.sum(0)
         ctx.gradients = grad_hidden, grad_weight, grad_bias
