@@ -7,6 +7,7 @@ checkpointing) run in another thread, out of reach of a context variable.
 """
 
 import functools
+import threading
 from typing import Any
 
 import torch
@@ -24,7 +25,17 @@ class PackedAttention:
     """Causal attention within each of the packed rows."""
 
     def __init__(self) -> None:
-        self.row_lengths: tuple[int, ...] = ()
+        self._latest: tuple[int, ...] = ()
+        self._by_thread: dict[int, tuple[int, ...]] = {}
+
+    @property
+    def row_lengths(self) -> tuple[int, ...]:
+        """As set by this thread; in a thread that never did, as set last by any."""
+        return self._by_thread.get(threading.get_ident(), self._latest)
+
+    @row_lengths.setter
+    def row_lengths(self, lengths: tuple[int, ...]) -> None:
+        self._latest = self._by_thread[threading.get_ident()] = lengths
 
     def __call__(
         self,
@@ -72,8 +83,9 @@ class PackedAttention:
             raise NotImplementedError("the architecture uses a mask or dropout of its own")
 
 
+@functools.cache
 def register() -> PackedAttention:
-    """Make the attention known to transformers under NAME."""
+    """Make the attention known to transformers under NAME: one for all models of the process."""
     from transformers import AttentionInterface
 
     attention = PackedAttention()

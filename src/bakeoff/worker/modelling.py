@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 
-from bakeoff.worker import attention, batches, fused, lora, loss
+from bakeoff.worker import attention, batches, fused, lanes, lora, loss
 from bakeoff.worker.batches import Batch
 from bakeoff.worker.rows import Row, RowList
 from bakeoff.worker.settings import LoraSettings, TrainJob
@@ -47,6 +47,9 @@ class Trainee:
 
     fused_parts: dict[str, int] = field(default_factory=dict)
     """How many parts of each kind are one autograd node."""
+
+    num_lanes: int = 1
+    """Passes that may run side by side."""
 
     max_tokens: int | None = None
     """Of a forward pass, where memory counts more than time; a single row may have more."""
@@ -89,9 +92,7 @@ class Trainee:
         return loss.linear_cross_entropy(hidden, weight, bias, batch.targets, divisor)
 
 
-def load_trainee(
-    job: TrainJob, rows: RowList, *, pad_token: int, device: torch.device
-) -> Trainee:
+def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.device) -> Trainee:
     """Load the model, add what the method trains, and choose how rows go through it."""
     from transformers import AutoModelForCausalLM
 
@@ -112,7 +113,7 @@ def load_trainee(
         _freeze_all_but_last(model, job.freeze.trainable_layers)
     if job.train.recomputes_activations:
         _recompute_activations(model)
-    return Trainee(
+    trainee = Trainee(
         saved=saved,
         model=model,
         decoder=decoder if type(model.get_output_embeddings()) is torch.nn.Linear else None,
@@ -127,6 +128,29 @@ def load_trainee(
         max_tokens=_LEAN_TOKENS if job.train.is_lean else None,
         autocast=torch.bfloat16 if is_mixed else None,
     )
+    if not job.trust_remote_code:
+        trainee.num_lanes = _count_lanes(trainee, job.train.batch_size)
+    return trainee
+
+
+def _count_lanes(trainee: Trainee, batch_size: int) -> int:
+    """How many passes may run side by side; together they never hold more than ``batch_size`` rows.
+
+    One if memory counts, if the order of random numbers matters, or if rows are padded, which is
+    the way of models that we know little of.
+    """
+    is_plain = trainee.packing is not None and trainee.max_tokens is None
+    if not is_plain or trainee.model.device.type != "cpu" or _has_dropout(trainee.model):
+        return 1
+    return min(torch.get_num_threads(), batch_size, lanes.MAX_LANES)
+
+
+def _has_dropout(model: Any) -> bool:
+    return any(getattr(module, "p", 0) for module in model.modules() if _is_dropout(module))
+
+
+def _is_dropout(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.modules.dropout._DropoutNd)
 
 
 def _freeze_all_but_last(model: Any, num_layers: int) -> None:

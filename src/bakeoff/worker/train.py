@@ -207,6 +207,7 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": pad_token,
+        "num_lanes": trainee.num_lanes,
         "num_torch_threads": torch.get_num_threads(),
     }
 
