@@ -13,7 +13,10 @@ PROJECT = Path(__file__).resolve().parents[2]
 PAGES = [
     "README.md",
     "README.zh-CN.md",
-    *(f"docs/guide/{name}.md" for name in ("data", "environments", "first-study", "frameworks")),
+    *(
+        f"docs/guide/{name}.md"
+        for name in ("built-in-trainer", "data", "environments", "first-study", "frameworks")
+    ),
 ]
 
 
