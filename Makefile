@@ -60,7 +60,7 @@ lock: | $(UV)
 	for name in bakeoff dev; do \
 	  UV_FIND_LINKS= $(UV) pip compile --quiet --universal --python-version 3.11 --no-annotate --no-header \
 	    --override requirements/overrides.txt requirements/$$name.in \
-	    | grep -vE '^(nvidia-|cuda-|triton==)' > requirements/$$name.txt.new && mv requirements/$$name.txt.new requirements/$$name.txt; \
+	    | grep -vE '^(nvidia-[^m]|cuda-|triton==)' > requirements/$$name.txt.new && mv requirements/$$name.txt.new requirements/$$name.txt; \
 	done
 
 clean:

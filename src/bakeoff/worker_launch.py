@@ -24,12 +24,15 @@ _ENVIRONMENT = {
     # system whenever they are empty, whatever the thresholds say.
     "MALLOC_ARENA_MAX": "1",
 }
+JobKind = Literal[
+    "train", "framework", "evaluate", "convert", "reference", "trial", "bench_hold", "bench_rows"
+]
 OFFLINE = {"HF_HUB_OFFLINE": "1", "HF_DATASETS_OFFLINE": "1"}
 """For jobs whose inputs all lie on disk: a library must not ask a hub about them."""
 
 
 def worker_launch(
-    kind: Literal["train", "framework", "evaluate", "convert", "reference", "trial"],
+    kind: JobKind,
     job: Mapping[str, Any],
     *,
     python: Path,

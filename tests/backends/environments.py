@@ -33,9 +33,13 @@ def interpreter(name: str) -> Path:
     named = os.environ.get(f"BAKEOFF_PYTHON_{name.upper()}")
     if named:
         return Path(named)
-    cache_dir = Path(os.environ.get("BAKEOFF_CACHE_DIR") or default_cache_dir())
     try:
-        found = resolve(name, None, cache_dir=cache_dir, base_dir=Path.cwd())
+        found = resolve(name, None, cache_dir=cache_dir(), base_dir=Path.cwd())
     except UserError as error:
         pytest.skip(f"no environment for {name}: {error}")
     return found.python
+
+
+def cache_dir() -> Path:
+    """Where those that `bakeoff env install` made are."""
+    return Path(os.environ.get("BAKEOFF_CACHE_DIR") or default_cache_dir())

@@ -1,5 +1,6 @@
 """The real frameworks in their own environments, beside the built-in trainer."""
 
+import itertools
 import json
 import os
 import signal
@@ -15,6 +16,7 @@ from tests.backends.test_framework_translation import changes, plan_with
 from tests.worker.training import read_events, write_data
 
 from bakeoff.backends import BACKENDS
+from bakeoff.backends.frameworks.known_settings import known_settings
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.recipe import FreezeSpec, LoraSpec, TrainSpec
 
@@ -26,6 +28,7 @@ FRAMEWORKS = [
 pytestmark = [pytest.mark.slow, pytest.mark.parametrize("name", FRAMEWORKS)]
 
 ACCEPTS = Path(__file__).parent / "accepts.py"
+SETTINGS_OF = Path(__file__).parent / "settings_of.py"
 
 
 def train_spec(**values) -> TrainSpec:
@@ -109,6 +112,28 @@ def test_a_framework_does_what_the_built_in_trainer_does(case, name, trained):
     for (_, loss), (_, other) in zip(*validations, strict=True):
         assert other == pytest.approx(loss, rel=1e-4)
     assert read_events(theirs, "warning") == []
+
+
+def test_what_a_framework_does_before_its_first_step_is_told_apart(name, trained):
+    plan = make_plan(**{"train": train_spec(), **CASES["lora"]})
+    run = trained(name, plan)
+    phases = read_events(run, "phase")
+    order = list(dict.fromkeys(event["phase"] for event in phases))
+    assert order == [
+        "import", "load_data", "prepare", "load_model", "validate", "train", "save",
+    ]  # fmt: skip
+    # Where a mark ends the phase around it goes on: no two marks in a row are equal.
+    setup = [event["phase"] for event in phases][: [e["phase"] for e in phases].index("validate")]
+    assert all(one != other for one, other in itertools.pairwise(setup))
+    first = {event["phase"]: event for event in reversed(phases)}
+    assert 0 < first["load_model"]["host_bytes"] <= first["validate"]["host_bytes"]
+    peaks = json.loads((run / "memory-rank0.json").read_text(encoding="utf-8"))
+    assert peaks["rank"] == 0
+    assert min(peaks["host_bytes"], peaks["load_host_bytes"]) > first["load_model"]["host_bytes"]
+    ours = result_of(trained("builtin", plan))
+    for key in ("flops_per_token", "flops_per_label_token", "flops_per_token_pair"):
+        assert result_of(run)[key] == ours[key] > 0
+    assert result_of(run)["num_token_pairs"] == ours["num_token_pairs"]
 
 
 DTYPES = {
@@ -269,6 +294,19 @@ def test_a_setting_of_the_frameworks_own_reaches_it_and_is_recorded(name, traine
     assert result_of(run_dir)["effective"]["extra"] == {"neftune_noise_alpha": 5}
     arguments = json.loads((run_dir / f"{name}_arguments.json").read_text(encoding="utf-8"))
     assert arguments["neftune_noise_alpha"] == 5
+
+
+def test_the_list_of_its_settings_is_that_of_its_own_parser(name, tmp_path):
+    done = subprocess.run(
+        [interpreter(name), SETTINGS_OF, name],
+        env={"PATH": os.environ["PATH"], "HOME": str(tmp_path), "CUDA_VISIBLE_DEVICES": ""},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    # Log lines of the framework hold spaces, names of settings do not.
+    printed = {line for line in done.stdout.splitlines() if line.isidentifier()}
+    assert printed == known_settings(name)
 
 
 def test_the_frameworks_own_parser_takes_every_file(name, tiny_model, tmp_path):

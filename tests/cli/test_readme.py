@@ -15,7 +15,14 @@ PAGES = [
     "README.zh-CN.md",
     *(
         f"docs/guide/{name}.md"
-        for name in ("built-in-trainer", "data", "environments", "first-study", "frameworks")
+        for name in (
+            "benchmarks",
+            "built-in-trainer",
+            "data",
+            "environments",
+            "first-study",
+            "frameworks",
+        )
     ),
 ]
 

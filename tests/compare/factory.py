@@ -12,6 +12,7 @@ from bakeoff.schema.record import (
     DataFacts,
     LossPoint,
     Measurement,
+    PhaseCost,
     Provenance,
     Record,
     Sample,
@@ -174,6 +175,10 @@ def make_train(run_id: str, *, method: str = "lora", seed: int = 0, **changes: A
             train_seconds=131.5 if full else 98.2,
             save_seconds=2.2,
             step_seconds_median=1.3 if full else 0.98,
+            phases=(
+                PhaseCost(phase="load_model", seconds=9.1),
+                PhaseCost(phase="steady_steps", seconds=131.5 if full else 98.2),
+            ),
             num_steps=steps,
             num_tokens=71_234,
             tokens_per_second=541.7 if full else 725.4,

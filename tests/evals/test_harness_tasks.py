@@ -191,6 +191,7 @@ def test_the_worker_process_evaluates_offline_and_leaves_nothing_behind(
         "environment.json",
         "events.jsonl",
         "job.json",
+        "memory-rank0.json",
         "result.json",
         "samples.jsonl",
         "task",

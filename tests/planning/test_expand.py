@@ -18,6 +18,13 @@ def _problem(tree):
     return caught.value.problems[0]
 
 
+def test_a_price_needs_its_currency_and_repeats_are_no_axis():
+    problem = _problem(_tree(measure={"price_per_hour": 1.88}))
+    assert "`price_per_hour` and `currency` together" in problem.message
+    recipe = expand(_tree(measure={"repeats": 3})).cells[0].recipe
+    assert (recipe.measure.repeats, recipe.measure.price_per_hour) == (3, None)
+
+
 def test_scalars_alone_make_one_cell():
     matrix = expand(_tree())
     assert (len(matrix.cells), matrix.varying) == (1, ())

@@ -4,7 +4,7 @@ import pytest
 
 from bakeoff.planning.expand import expand
 from bakeoff.planning.steps import Fingerprints, make_plan
-from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
+from bakeoff.schema.plan import EvalPlan, TrainPlan, first_of, run_name
 
 PRINTS = Fingerprints(of_model=lambda spec: spec.source, of_data=lambda spec: spec.source)
 
@@ -40,6 +40,29 @@ def test_a_changed_seed_redoes_only_what_depends_on_it():
     assert _ids(before, "eval")[0] == _ids(after, "eval")[0]
     assert _ids(before, "eval")[1] != _ids(after, "eval")[1]
     assert _ids(before, "train") != _ids(after, "train")
+
+
+def test_trainings_for_timing_come_in_turns_before_anything_is_scored():
+    plan = _plan(method=["lora", "full"], measure={"repeats": 3}, evaluate={"base": False})
+    trainings = [step for step in plan.steps if isinstance(step, TrainPlan)]
+    kinds = [step.kind for step in plan.steps]
+    assert kinds == ["model", "data", *["train"] * 6, "eval", "eval"]
+    assert [(t.method, t.turn) for t in trainings] == [
+        (method, turn) for turn in (1, 2, 3) for method in ("lora", "full")
+    ]
+    lora, full = trainings[:2]
+    assert [t.repeats for t in trainings] == [None, None, *[lora.id, full.id] * 2]
+    assert len({t.id for t in trainings}) == 6
+    assert [s.train_id for s in plan.steps if isinstance(s, EvalPlan)] == [lora.id, full.id]
+    assert run_name(first_of(trainings[4])) == run_name(lora)
+
+
+def test_measuring_otherwise_changes_no_content_id():
+    plain = _plan()
+    priced = _plan(
+        measure={"interval_seconds": 1, "price_per_hour": 2, "currency": "CNY", "repeats": 2}
+    )
+    assert {step.id for step in plain.steps} < {step.id for step in priced.steps}
 
 
 def test_an_added_axis_value_keeps_the_ids_of_what_was_there():

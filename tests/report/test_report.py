@@ -173,7 +173,12 @@ def test_missing_numbers_are_dashes_and_never_zero(tmp_path):
     study = StudyOnDisk(tmp_path / "runs")
     training = make_train("t")
     bare = training.measurement.model_copy(
-        update={"train_seconds": None, "tokens_per_second": None, "peak_host_bytes": None}
+        update={
+            "train_seconds": None,
+            "tokens_per_second": None,
+            "peak_host_bytes": None,
+            "phases": (),
+        }
     )
     training = study.add(training.model_copy(update={"measurement": bare}))
     study.add_model("base", 0.1)
@@ -184,7 +189,9 @@ def test_missing_numbers_are_dashes_and_never_zero(tmp_path):
     assert "Training" not in results
     assert "Peak memory" not in results
     assert not {"time", "memory"} & {path.stem for path in paths.figures}
-    assert re.search(rf"\| LoRA \(training\) .*\| +{MISSING} \|", markdown)
+    assert re.search(r"\| LoRA \(training\) .*\| +1 \|", markdown)
+    costs = markdown.split("## Time and memory")[1].split("## ")[0]
+    assert not re.search(r"\| +0(\.0)?( s| MiB)? *\|", costs)
 
 
 def test_overlap_that_the_recipe_allows_is_a_prominent_warning(tmp_path):

@@ -61,3 +61,15 @@ def test_a_plan_shows_the_environment_and_a_named_one_makes_another_training(
     assert (number, same) == (1, 1)
     assert given["swift"] != own["swift"]
     assert given["builtin"] == own["builtin"]
+
+
+def test_a_setting_that_the_framework_does_not_know_is_refused_before_anything_starts(
+    tmp_path, tiny_model, tiny_data
+):
+    recipe = _write(tmp_path, tiny_model, tiny_data)
+    asked = ("--set", "extra={swift: {neftune_noise_alpah: 5}}", "--set", "env=null")
+    done = bakeoff(tmp_path, "plan", recipe, *asked, expect=2)
+    assert "`extra.swift.neftune_noise_alpah`: swift has no setting" in done.stderr
+    assert "did you mean `neftune_noise_alpha`?" in done.stderr
+    # Another version, named by the person, may know it.
+    bakeoff(tmp_path, "plan", recipe, *asked[:2])

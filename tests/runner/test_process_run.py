@@ -5,7 +5,7 @@ import time
 
 import psutil
 
-from bakeoff.runner.process_run import run_process
+from bakeoff.runner.process_run import Watching, run_process
 from bakeoff.schema.events import read_events_file
 from bakeoff.schema.plan import Launch
 
@@ -25,7 +25,7 @@ def _run(folder, code):
         environment={},
         read_events=lambda run_dir: read_events_file(run_dir / "events.jsonl"),
         on_event=lambda _: None,
-        silence_limit_seconds=2.0,
+        watching=Watching(silence_limit_seconds=2.0),
     )
 
 

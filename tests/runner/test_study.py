@@ -63,7 +63,8 @@ def test_a_study_is_run_once_and_then_reused_as_a_whole(tmp_path, recipe):
 
 
 def test_a_record_says_everything_that_the_contract_names(tmp_path, recipe):
-    bakeoff(tmp_path, "run", recipe, "--set", "method=lora")
+    price = ("--set", "measure.price_per_hour=1.88", "--set", "measure.currency=CNY")
+    bakeoff(tmp_path, "run", recipe, "--set", "method=lora", *price)
     base, training, tuned = _records(tmp_path)
     assert training["cell"] == {
         "backend": "builtin", "method": "lora", "strategy": "single", "world_size": 1, "seed": 0,
@@ -79,9 +80,29 @@ def test_a_record_says_everything_that_the_contract_names(tmp_path, recipe):
         "peak_host_bytes",
         "step_seconds_median",
         "sampling_interval_seconds",
+        "first_step_seconds",
+        "num_steady_steps",
+        "steady_tokens_per_second",
+        "label_tokens_per_second",
+        "samples_per_second",
+        "model_flops",
+        "matmul_flops_per_second",
+        "mfu",
+        "start_host_bytes",
+        "loaded_host_bytes",
+        "high_water_host_bytes",
+        "sampler_cpu_share",
+        "cost",
     ):
         assert training["measurement"][name] > 0, name
-    assert training["measurement"]["peak_device_allocated_bytes"] is None
+    for name in ("peak_device_allocated_bytes", "peak_device_process_bytes", "energy_joules"):
+        assert training["measurement"][name] is None, name
+    assert [cost["phase"] for cost in training["measurement"]["phases"]][:6] == [
+        "start", "import", "load_data", "load_model", "validate", "first_step",
+    ]  # fmt: skip
+    assert training["measurement"]["currency"] == "CNY"
+    (rank,) = training["measurement"]["peak_by_rank"]
+    assert rank["host_bytes"] > rank["load_host_bytes"] * 0.5
     assert training["data"]["num_label_tokens"] < training["data"]["num_train_tokens"]
     assert training["effective"]
     provenance = training["provenance"]

@@ -9,6 +9,7 @@ import typer
 from bakeoff import __version__
 from bakeoff.base.errors import RunError, UserError
 from bakeoff.cli import (
+    bench_commands,
     convert_command,
     data_commands,
     doctor_commands,
@@ -76,6 +77,7 @@ _model.command("info")(model_commands.info)
 app.add_typer(_model, name="model")
 
 app.add_typer(env_commands.commands, name="env")
+app.add_typer(bench_commands.commands, name="bench")
 
 
 def main() -> None:

@@ -103,6 +103,7 @@ def workspace_of_study(
         environment=environment,
         temporary_dir=settings.temporary,
         silence_limit_seconds=settings.silence_limit_seconds,
+        measure=settings.measure,
     )
 
 

@@ -29,6 +29,7 @@ from bakeoff.schema.record import Record
 
 PHASES = {
     "import": "starting",
+    "prepare": "preparing",
     "load_model": "loading the model",
     "load_data": "reading the data",
     "train": "training",
@@ -36,6 +37,7 @@ PHASES = {
     "save": "saving",
     "evaluate": "answering",
     "convert": "converting",
+    "calibrate": "measuring the device",
 }
 _QUIET_SECONDS = 15.0
 

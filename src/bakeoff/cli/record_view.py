@@ -8,6 +8,7 @@ from rich.text import Text
 
 from bakeoff.compare.names import name_runs
 from bakeoff.compare.numbers import MISSING, num_bytes, percent, rate, seconds
+from bakeoff.compare.tables import peak_memory
 from bakeoff.schema.record import Record
 
 _COLOURS = {"finished": "green", "failed": "red", "out_of_memory": "red", "cancelled": "yellow"}
@@ -27,12 +28,12 @@ def records_table(records: Sequence[Record]) -> Table:
         measured = record.measurement
         table.add_row(
             record.run_id,
-            names[record.run_id],
+            names[record.run_id] + (f", turn {record.turn}" if record.turn > 1 else ""),
             Text(record.status.replace("_", " "), _COLOURS[record.status]),
             _result(record),
             seconds(measured.wall_seconds if measured else None),
             rate(measured.tokens_per_second if measured else None),
-            num_bytes(measured.peak_host_bytes if measured else None),
+            num_bytes(peak_memory(measured)[0]),
         )
     return table
 

@@ -14,7 +14,8 @@ def describe(step: Step, varying: Sequence[str] = ()) -> str:
     if isinstance(step, DataStep):
         return f"data {step.data.source}"
     if isinstance(step, TrainPlan):
-        return f"train {_cell(step, varying)}"
+        again = f", turn {step.turn}" if step.turn > 1 else ""
+        return f"train {_cell(step, varying)}{again}"
     who = "untouched model" if step.train_id is None else _cell(step, varying)
     return f"evaluate {who}, {step.task}, {step.num_fewshot}-shot"
 

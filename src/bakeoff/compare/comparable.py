@@ -29,6 +29,16 @@ _NOTED_SETTINGS = {
     "max_length": "length limit",
     "loss_on": "tokens that are learned",
 }
+_WORK_SETTINGS = {
+    "num_steps": "number of steps",
+    "rows_per_step": "number of rows a step",
+    "weight_dtype": "number format of the weights",
+    "trained_dtype": "number format of what is trained",
+    "autocast": "number format that is computed in",
+    "gradient_checkpointing": "use of gradient checkpointing",
+    "device": "device",
+}
+"""Effective settings of a training that change what it costs, in words."""
 
 
 def why_not_comparable(
@@ -120,13 +130,43 @@ def notes(a: Record, b: Record) -> list[str]:
         ours, theirs = a.effective.get(key), b.effective.get(key)
         if None not in (ours, theirs) and ours != theirs:
             found.append(_sentence(a, b, words, ours, theirs))
-    tokens = [record.data.num_train_tokens if record.data else None for record in (a, b)]
-    if a.kind == "train" and None not in tokens and tokens[0] != tokens[1]:
-        found.append(_sentence(a, b, "number of training tokens", *tokens))
+    if a.kind == "train":
+        found += [
+            _sentence(a, b, words, ours, theirs)
+            for words, ours, theirs in other_work(a, b)
+            if words not in _NOTED_SETTINGS.values()
+        ]
     hardware = [_device(record) for record in (a, b)]
     if hardware[0] != hardware[1]:
         found.append(_sentence(a, b, "hardware", *hardware))
     return found
+
+
+def other_work(a: Record, b: Record) -> list[tuple[str, Any, Any]]:
+    """Why two trainings' times and memory are not of the same work: (what, of ``a``, of ``b``)."""
+    found: list[tuple[str, Any, Any]] = []
+    for key, words in _WORK_SETTINGS.items():
+        known = key in a.effective and key in b.effective
+        if known and a.effective[key] != b.effective[key]:
+            found.append((words, a.effective[key], b.effective[key]))
+    passes, trained = (
+        [read(record) for record in (a, b)] for read in (_tokens_of_a_pass, _tokens_trained_on)
+    )
+    for words, (ours, theirs) in (
+        ("number of training tokens", passes),
+        ("number of tokens trained on", trained),
+    ):
+        if None not in (ours, theirs) and ours != theirs:
+            found.append((words, ours, theirs))
+    return found
+
+
+def _tokens_of_a_pass(record: Record) -> int | None:
+    return record.data.num_train_tokens if record.data else None
+
+
+def _tokens_trained_on(record: Record) -> int | None:
+    return record.measurement.num_tokens if record.measurement else None
 
 
 def same_model(a: Record, b: Record) -> bool:

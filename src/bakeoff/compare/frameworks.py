@@ -1,7 +1,8 @@
 """Trainings that differ in nothing but their backend, side by side.
 
 The built-in trainer is the reference where it finished, else the first backend that did. Costs are
-held against it by pairs of trainings with the same seed, scores by pairs of answers.
+held against it by pairs of trainings with the same seed (and of the same turn, where they are
+repeated), scores by pairs of answers.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -27,7 +28,7 @@ class Trainer:
 
     backend: str
     trainings: tuple[Record, ...]
-    """Those that finished, by seed."""
+    """Those that finished, by seed and turn."""
 
     unfinished: tuple[Record, ...]
 
@@ -128,15 +129,15 @@ def _trainers(group: Sequence[Record]) -> tuple[Trainer, ...]:
 
 
 def _trainer(backend: str, records: Sequence[Record]) -> Trainer:
-    ordered = sorted(records, key=lambda record: repr(record.cell.get("seed")))
+    ordered = sorted(records, key=lambda record: (repr(record.cell.get("seed")), record.turn))
     finished = tuple(record for record in ordered if record.status == "finished")
     return Trainer(backend, finished, tuple(r for r in ordered if r.status != "finished"))
 
 
 def pairs(trainer: Trainer, reference: Trainer) -> list[tuple[Record, Record]]:
-    """Trainings of both with the same seed."""
-    by_seed = {record.cell.get("seed"): record for record in reference.trainings}
-    found = ((record, by_seed.get(record.cell.get("seed"))) for record in trainer.trainings)
+    """Trainings of both with the same seed and of the same turn."""
+    known = {(record.cell.get("seed"), record.turn): record for record in reference.trainings}
+    found = ((r, known.get((r.cell.get("seed"), r.turn))) for r in trainer.trainings)
     return [(record, other) for record, other in found if other is not None]
 
 

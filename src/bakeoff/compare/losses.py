@@ -5,6 +5,7 @@ from statistics import fmean
 from typing import Literal
 
 from bakeoff.compare.names import name_runs
+from bakeoff.compare.repeats import without_repeats
 from bakeoff.schema.document import Document
 from bakeoff.schema.record import Record
 
@@ -28,7 +29,7 @@ def loss_rows(records: Sequence[Record]) -> list[LossRow]:
     """The curves of every training, also of one that did not finish."""
     names = name_runs(records)
     rows = []
-    for record in records:
+    for record in without_repeats(records):
         if record.kind == "train":
             rows += _curve(record, names[record.run_id])
     return rows

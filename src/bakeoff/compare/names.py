@@ -54,7 +54,7 @@ def name_runs(records: Iterable[Record]) -> dict[str, str]:
 
 
 def _training_id(record: Record) -> str:
-    return record.parent_run_id or record.run_id
+    return record.repeat_of or record.parent_run_id or record.run_id
 
 
 def _model_keys(records: Sequence[Record]) -> dict[str, str]:

@@ -6,11 +6,12 @@ explain it.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from bakeoff.compare.comparable import notes, same_model, why_not_comparable
 from bakeoff.compare.names import is_base, name_runs
+from bakeoff.compare.repeats import spread, turns_of
 from bakeoff.compare.samples import load_samples, metric_key, paired, scores_items, vectors
 from bakeoff.compare.stats import holm, paired_difference, wilson_interval
 from bakeoff.compare.verdict import format_sentence
@@ -66,6 +67,7 @@ class _Study:
         self, records: Sequence[Record], samples: Samples, bases: Sequence[Record]
     ) -> None:
         self._names = name_runs(records)
+        self._records = records
         self._by_id = {record.run_id: record for record in records}
         self._samples = samples
         self._bases = bases
@@ -118,7 +120,7 @@ class _Study:
             p_adjusted=None,
             share_token_limit=_share_token_limit(own),
             notes=tuple(reasons),
-            **_cost(self._by_id.get(record.parent_run_id or "")).__dict__,
+            **_cost(self._by_id.get(record.parent_run_id or ""), self._records),
         )
 
 
@@ -146,30 +148,26 @@ def _share_token_limit(samples: Sequence[Sample]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-@dataclass(frozen=True)
-class Cost:
-    """What a training took."""
-
-    train_seconds: float | None = None
-    tokens_per_second: float | None = None
-    peak_bytes: int | None = None
-    peak_counter: str | None = None
-    num_trained_parameters: int | None = None
-
-
-def _cost(training: Record | None) -> Cost:
-    if training is None:
-        return Cost()
-    measured = training.measurement
-    peak_bytes, peak_counter = peak_memory(measured)
+def _cost(training: Record | None, records: Sequence[Record]) -> dict[str, Any]:
+    """What a training took, as a ``Row`` has it."""
+    turns = turns_of(training.run_id, records) if training is not None else []
+    if training is None or not turns:
+        return {}
+    seconds = spread(turns, lambda r: r.measurement.train_seconds if r.measurement else None)
+    tokens = spread(turns, lambda r: r.measurement.tokens_per_second if r.measurement else None)
+    peak = spread(turns, lambda r: peak_memory(r.measurement)[0])
     trained = training.effective.get("num_trained_parameters")
-    return Cost(
-        train_seconds=measured.train_seconds if measured else None,
-        tokens_per_second=measured.tokens_per_second if measured else None,
-        peak_bytes=peak_bytes,
-        peak_counter=peak_counter,
-        num_trained_parameters=None if trained is None else int(trained),
-    )
+    several = len(turns) > 1
+    return {
+        "train_seconds": seconds.median if seconds else None,
+        "train_seconds_range": (seconds.low, seconds.high) if seconds and several else None,
+        "tokens_per_second": tokens.median if tokens else None,
+        "peak_bytes": round(peak.median) if peak else None,
+        "peak_bytes_range": (round(peak.low), round(peak.high)) if peak and several else None,
+        "peak_counter": peak_memory(training.measurement)[1],
+        "num_trained_parameters": None if trained is None else int(trained),
+        "num_turns": len(turns),
+    }
 
 
 def peak_memory(measured: Measurement | None) -> tuple[int | None, str | None]:
@@ -182,6 +180,7 @@ def peak_memory(measured: Measurement | None) -> tuple[int | None, str | None]:
         return None, None
     readings = (
         (measured.peak_device_process_bytes, "device, whole process"),
+        (measured.peak_device_added_bytes, "device, more than before the run"),
         (measured.peak_device_reserved_bytes, "device, reserved"),
         (measured.peak_device_allocated_bytes, "device, allocated"),
         (measured.peak_host_bytes, f"host, {(measured.host_memory_counter or 'total').upper()}"),

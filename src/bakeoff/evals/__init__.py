@@ -3,4 +3,10 @@
 from bakeoff.base.registry import Registry
 from bakeoff.interfaces import EvalEngine
 
-ENGINES: Registry[type[EvalEngine]] = Registry("engines", {"hf": "bakeoff.evals.hf:HfEngine"})
+ENGINES: Registry[type[EvalEngine]] = Registry(
+    "engines",
+    {
+        "builtin": "bakeoff.evals.builtin:BuiltinEngine",
+        "hf": "bakeoff.evals.hf:HfEngine",
+    },
+)

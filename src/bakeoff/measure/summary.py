@@ -2,40 +2,32 @@
 
 import itertools
 import statistics
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.schema.events import Event, PhaseEvent, ResumeEvent, StepEvent
+from bakeoff.measure.devices import device_costs, energy_of, peak_added_bytes
+from bakeoff.measure.phases import (
+    CALIBRATE,
+    SETUP_PHASES,
+    WORK_PHASES,
+    Attempt,
+    Samples,
+    Span,
+    host_bytes_at,
+    last_that_worked,
+    phase_costs,
+    process_bytes,
+    spans_of,
+    total_seconds,
+)
+from bakeoff.measure.steps import StepTimes, rate, step_times, total
+from bakeoff.schema.events import Event
 from bakeoff.schema.record import Measurement
-
-WORK_PHASES = ("validate", "train", "evaluate")
-SETUP_PHASES = ("import", "load_model", "load_data", "convert")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Attempt:
-    """One start of the process; a killed attempt ends with its last sign of life."""
-
-    started_at: float
-    ended_at: float
-
-
-@dataclass
-class _Phases:
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def add(self, name: str, seconds: float) -> None:
-        self.seconds[name] = self.seconds.get(name, 0.0) + max(seconds, 0.0)
-
-    def total(self, *names: str) -> float | None:
-        known = [self.seconds[name] for name in names if name in self.seconds]
-        return sum(known) if known else None
 
 
 def summarise(
     events: Sequence[Event],
-    timeline: Sequence[dict[str, Any]],
+    timeline: Samples,
     attempts: Sequence[Attempt],
     *,
     num_generated_tokens: int | None = None,
@@ -52,82 +44,79 @@ def summarise(
         attempts: At least one, in order.
         num_generated_tokens: Of an evaluation.
     """
-    steps = steps_done(events)
+    steps = step_times(events)
     # An evaluation that was killed begins anew: what its last attempt took is what it takes.
-    phases = _phase_seconds(events, attempts if steps else _last_that_worked(events, attempts))
-    step_seconds = [step.seconds for step in steps if step.seconds is not None]
-    train_seconds = sum(step_seconds) if step_seconds else phases.total("train")
-    num_tokens = _sum_or_none(step.num_tokens for step in steps) or num_generated_tokens
-    evaluate_seconds = phases.total("evaluate")
+    spans = spans_of(events, attempts if steps.all else last_that_worked(events, attempts))
+    samples = _before_calibration(timeline, spans)
+    wall = sum(attempt.ended_at - attempt.started_at for attempt in attempts)
+    return Measurement.model_validate(
+        {
+            "wall_seconds": wall - (total_seconds(spans, CALIBRATE) or 0.0),
+            "setup_seconds": total_seconds(spans, *SETUP_PHASES),
+            "save_seconds": total_seconds(spans, "save"),
+            "validate_seconds": total_seconds(spans, "validate"),
+            "phases": phase_costs(spans, steps, samples),
+            **_work(steps, spans, num_generated_tokens),
+            **_host_memory(events, samples),
+            "peak_device_process_bytes": max(
+                filter(None, map(process_bytes, samples)), default=None
+            ),
+            "peak_device_added_bytes": peak_added_bytes(samples),
+            "devices": device_costs(samples),
+            **_energy(samples, attempts),
+            "sampling_interval_seconds": _median_interval(samples),
+            "num_attempts": len(attempts),
+        }
+    )
+
+
+def _before_calibration(timeline: Samples, spans: Sequence[Span]) -> Samples:
+    extra = [span for span in spans if span.phase == CALIBRATE]
+    return [s for s in timeline if not any(e.begins <= s["at"] <= e.ends for e in extra)]
+
+
+def _work(
+    steps: StepTimes, spans: Sequence[Span], num_generated_tokens: int | None
+) -> dict[str, Any]:
+    seconds = [step.seconds for step in steps.all if step.seconds is not None]
+    train_seconds = sum(seconds) if seconds else total_seconds(spans, "train")
+    evaluate_seconds = total_seconds(spans, "evaluate")
+    num_tokens = total(step.num_tokens for step in steps.all) or num_generated_tokens
     work_seconds = train_seconds or evaluate_seconds
-    host = [int(sample["host_bytes"]) for sample in timeline]
-    return Measurement(
-        wall_seconds=sum(attempt.ended_at - attempt.started_at for attempt in attempts),
-        setup_seconds=phases.total("start", *SETUP_PHASES),
-        train_seconds=train_seconds,
-        save_seconds=phases.total("save"),
-        validate_seconds=phases.total("validate"),
-        evaluate_seconds=evaluate_seconds,
-        step_seconds_median=statistics.median(step_seconds) if step_seconds else None,
-        num_steps=len(steps) or None,
-        num_tokens=num_tokens,
-        tokens_per_second=num_tokens / work_seconds if num_tokens and work_seconds else None,
-        peak_host_bytes=max(host, default=None),
-        host_memory_counter=timeline[-1]["counter"] if timeline else None,
-        start_host_bytes=_start_bytes(events, timeline),
-        sampling_interval_seconds=_median_interval(timeline),
-        num_attempts=len(attempts),
-    )
+    steady = steps.steady
+    return {
+        "train_seconds": train_seconds,
+        "evaluate_seconds": evaluate_seconds,
+        "first_step_seconds": steps.first[0].seconds if steps.first else None,
+        "step_seconds_median": statistics.median(seconds) if seconds else None,
+        "num_steps": len(steps.all) or None,
+        "num_steady_steps": len(steady) or None,
+        "num_tokens": num_tokens,
+        "num_label_tokens": total(step.num_label_tokens for step in steps.all),
+        "tokens_per_second": num_tokens / work_seconds if num_tokens and work_seconds else None,
+        "steady_tokens_per_second": rate(steady, (step.num_tokens for step in steady)),
+        "label_tokens_per_second": rate(steady, (step.num_label_tokens for step in steady)),
+        "samples_per_second": rate(steady, (step.num_rows for step in steady)),
+    }
 
 
-def steps_done(events: Iterable[Event]) -> list[StepEvent]:
-    """Each step once, in order; what a resumed run did again replaces what it did before."""
-    steps: dict[int, StepEvent] = {}
-    for event in events:
-        if isinstance(event, ResumeEvent):
-            steps = {step: done for step, done in steps.items() if step <= event.step}
-        elif isinstance(event, StepEvent):
-            steps[event.step] = event
-    return [steps[step] for step in sorted(steps)]
+def _host_memory(events: Sequence[Event], samples: Samples) -> dict[str, Any]:
+    marks = [sample["high_water_bytes"] for sample in samples if "high_water_bytes" in sample]
+    return {
+        "peak_host_bytes": max((int(sample["host_bytes"]) for sample in samples), default=None),
+        "high_water_host_bytes": max(marks, default=None),
+        "host_memory_counter": samples[-1]["counter"] if samples else None,
+        "start_host_bytes": host_bytes_at(events, samples, "load_model"),
+        "loaded_host_bytes": host_bytes_at(events, samples, *WORK_PHASES),
+    }
 
 
-def _phase_seconds(events: Sequence[Event], attempts: Sequence[Attempt]) -> _Phases:
-    phases = _Phases()
-    for attempt in attempts:
-        name, since = "start", attempt.started_at
-        for event in events:
-            if not attempt.started_at <= event.at <= attempt.ended_at:
-                continue
-            if isinstance(event, PhaseEvent):
-                phases.add(name, event.at - since)
-                name, since = event.phase, event.at
-        phases.add(name, attempt.ended_at - since)
-    return phases
+def _energy(samples: Samples, attempts: Sequence[Attempt]) -> dict[str, Any]:
+    readings = energy_of(samples, attempts)
+    joules = sum(reading.joules for reading in readings) if readings else None
+    return {"energy": readings, "energy_joules": joules}
 
 
-def _last_that_worked(events: Sequence[Event], attempts: Sequence[Attempt]) -> Sequence[Attempt]:
-    """A later attempt may only have found the result of an earlier one."""
-    begins = [e.at for e in events if isinstance(e, PhaseEvent) and e.phase in WORK_PHASES]
-    worked = [a for a in attempts if any(a.started_at <= at <= a.ended_at for at in begins)]
-    return (worked or attempts)[-1:]
-
-
-def _start_bytes(events: Sequence[Event], timeline: Sequence[dict[str, Any]]) -> int | None:
-    """Memory at the last sample before the work began."""
-    begins = next(
-        (e.at for e in events if isinstance(e, PhaseEvent) and e.phase in WORK_PHASES), None
-    )
-    if begins is None:
-        return None
-    before = [int(sample["host_bytes"]) for sample in timeline if sample["at"] <= begins]
-    return before[-1] if before else None
-
-
-def _median_interval(timeline: Sequence[dict[str, Any]]) -> float | None:
-    gaps = [after["at"] - before["at"] for before, after in itertools.pairwise(timeline)]
+def _median_interval(samples: Samples) -> float | None:
+    gaps = [after["at"] - before["at"] for before, after in itertools.pairwise(samples)]
     return round(statistics.median(gaps), 3) if gaps else None
-
-
-def _sum_or_none(values: Iterable[int | None]) -> int | None:
-    known = [value for value in values if value is not None]
-    return sum(known) if known else None

@@ -3,6 +3,7 @@
 import functools
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from bakeoff.base.hashing import short_id
 from bakeoff.planning.expand import Cell, Matrix
@@ -35,7 +36,11 @@ class Fingerprints:
 
 
 def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
-    """Order the work: models and data, untouched models, then each training with its scores."""
+    """Order the work: models and data, untouched models, then each training with its scores.
+
+    Trainings that are repeated for their times come first, in turns (A B A B) and with nothing in
+    between, so that what changes slowly (heat, other users) falls on all of them alike.
+    """
     known = Fingerprints(  # local files are read once, however many cells use them
         of_model=functools.cache(fingerprints.of_model),
         of_data=functools.cache(fingerprints.of_data),
@@ -43,10 +48,13 @@ def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
     )
     builders = [_CellSteps(cell, known) for cell in matrix.cells]
     ordered: dict[str, Step] = {}
+    num_repeats = matrix.cells[0].recipe.measure.repeats
+    turns = [partial(_CellSteps.training, turn=turn) for turn in range(1, num_repeats + 1)]
     phases: Sequence[Callable[[_CellSteps], Iterator[Step]]] = (
         _CellSteps.sources,
         _CellSteps.base_evaluations,
-        _CellSteps.training,
+        *(turns if num_repeats > 1 else []),
+        _CellSteps.scored_training,
     )
     for phase in phases:
         for builder in builders:
@@ -82,7 +90,16 @@ class _CellSteps:
         if self._recipe.evaluate.base:
             yield from self._evaluations(train_id=None, axes={})
 
-    def training(self) -> Iterator[Step]:
+    def training(self, *, turn: int) -> Iterator[Step]:
+        """The training, or one that does the same again."""
+        plan = self._train_plan()
+        if turn == 1:
+            yield plan
+        else:
+            update = {"id": short_id([plan.id, turn]), "repeats": plan.id, "turn": turn}
+            yield plan.model_copy(update=update)
+
+    def scored_training(self) -> Iterator[Step]:
         plan = self._train_plan()
         yield plan
         yield from self._evaluations(train_id=plan.id, axes=self._axes)
@@ -176,7 +193,9 @@ class _CellSteps:
 
 def _train_id(step: TrainPlan) -> str:
     """How often a checkpoint is written changes nothing that is learnt."""
-    read = step.model_dump(mode="json", exclude={"id", "axes", "trust_remote_code"})
+    read = step.model_dump(
+        mode="json", exclude={"id", "axes", "repeats", "trust_remote_code", "turn"}
+    )
     del read["train"]["save_every"]
     return short_id([ID_VERSION, read])
 

@@ -32,7 +32,7 @@ WIDE_FONT = "Arial, Noto Sans CJK SC, Microsoft YaHei, PingFang SC, SimHei, sans
 """For a picture with Chinese in it, which else gets the first font that happens to have it."""
 
 _WORDS = {"labelColor": INK, "labelFontSize": 13}
-_STYLE = {
+STYLE = {
     "font": FONT,
     "view": {"stroke": None},
     "text": {"color": INK, "fontSize": 13},
@@ -329,5 +329,5 @@ def _styled(layers: "list[alt.Chart]", height: int) -> "alt.LayerChart":
         padding=4,
         background=PAPER,
         autosize=alt.AutoSizeParams(type="fit-x", contains="padding"),
-        config=_STYLE,
+        config=STYLE,
     )

@@ -13,6 +13,8 @@ from bakeoff.compare.losses import LossRow, loss_rows
 from bakeoff.report import charts
 from bakeoff.report.figures import Figure, draw
 from bakeoff.report.table import markdown_table
+from bakeoff.report.timeline import Timeline, timelines
+from bakeoff.report.timeline_chart import timeline_chart
 from bakeoff.report.view import View, make_view
 from bakeoff.schema.comparison import Row
 from bakeoff.schema.plan import Plan
@@ -24,8 +26,8 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-_LOSS = "loss"
-"""Key of the one figure that is drawn of curves, not of rows."""
+_LOSS, _TIMELINE = "loss", "timeline"
+"""Keys of the figures that are drawn of curves, not of rows."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ def write_report(  # noqa: PLR0913 - the last four are facts of the study, none 
         plan=plan,
         command_line=command_line,
     )
-    figures = list(_draw_all(view, loss_rows(records)))
+    figures = list(_draw_all(view, loss_rows(records), timelines(records, runs_dir)))
     values = {"view": view, "figures": {f.key: f for f in figures}, "version": __version__}
     markdown = _environment().get_template("report.md.j2").render(values)
     page = _environment().get_template("report.html.j2").render(values)
@@ -105,7 +107,7 @@ def _replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def _remove_stale_figures(folder: Path, drawn: Set[str]) -> None:
     """Those that an earlier report wrote and this one did not; other files are not ours."""
-    for key in {*(drawing.key for drawing in _DRAWINGS), _LOSS} - drawn:
+    for key in {*(drawing.key for drawing in _DRAWINGS), _LOSS, _TIMELINE} - drawn:
         (folder / f"{key}.png").unlink(missing_ok=True)
 
 
@@ -148,7 +150,7 @@ _DRAWINGS = (
 )
 
 
-def _draw_all(view: View, losses: Sequence[LossRow]) -> Iterator[Figure]:
+def _draw_all(view: View, losses: Sequence[LossRow], found: Sequence[Timeline]) -> Iterator[Figure]:
     for drawing in _DRAWINGS:
         chart = drawing.chart(view.rows)
         if chart is not None:
@@ -158,6 +160,13 @@ def _draw_all(view: View, losses: Sequence[LossRow]) -> Iterator[Figure]:
     if chart is not None:
         caption = "Thin: each step of training; thick: its running mean; dots: validation."
         yield draw(chart, key=_LOSS, title="Loss", caption=caption)
+    over_time = timeline_chart(found)
+    if over_time is not None:
+        caption = (
+            "Sampled from outside the trainer, over its whole process tree; colours are what the "
+            "trainer was doing. Time and memory have the same scale in all panels."
+        )
+        yield draw(over_time, key=_TIMELINE, title="Memory over time", caption=caption)
 
 
 @cache

@@ -37,7 +37,9 @@ class Figure:
     png: bytes
 
 
-def draw(chart: "alt.LayerChart", *, key: str, title: str, caption: str) -> Figure:
+def draw(
+    chart: "alt.LayerChart | alt.VConcatChart", *, key: str, title: str, caption: str
+) -> Figure:
     """Make the PNG and the SVG."""
     import vl_convert  # noqa: PLC0415 - starts a JavaScript engine
 

@@ -6,12 +6,14 @@ Every ratio says what it is of, and how many runs stand behind it.
 from collections.abc import Iterator, Sequence
 
 from bakeoff.compare import numbers
+from bakeoff.compare.comparable import other_work
 from bakeoff.compare.frameworks import (
     Figure,
     Ratio,
     Score,
     SideBySide,
     Trainer,
+    pairs,
     ratio,
     same_batches,
 )
@@ -45,7 +47,7 @@ def in_text(trainer: Trainer) -> str:
 
 def summary(side: SideBySide) -> list[str]:
     """Same work or not, what each cost, how the scores differ: a line each."""
-    lines = [same_work(side), costs(side), *_score_lines(side)]
+    lines = [same_work(side), unlike_work(side), costs(side), *_score_lines(side)]
     return [line for line in lines if line]
 
 
@@ -69,6 +71,26 @@ def same_work(side: SideBySide) -> str:
     number = len(found) + 1
     who = {2: "Both", 3: "All three"}.get(number, f"All {number}")
     return f"{who} trained on the same token ids and labels, in the same order."
+
+
+def unlike_work(side: SideBySide) -> str:
+    """What else makes times and memory those of different work; empty where nothing does."""
+    found: dict[str, dict[str, None]] = {}
+    for trainer in side.others:
+        for own, other in pairs(trainer, side.reference):
+            for words, ours, theirs in other_work(own, other):
+                text = f"{trainer.title} {_plain(ours)}, {in_text(side.reference)} {_plain(theirs)}"
+                found.setdefault(words, {})[text] = None
+    if not found:
+        return ""
+    listed = "; ".join(f"the {words} ({'; '.join(texts)})" for words, texts in found.items())
+    return f"Not the same for all, so that times and memory are of different work: {listed}."
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else str(value)
 
 
 def costs(side: SideBySide) -> str:

@@ -28,6 +28,7 @@ from bakeoff.report.framework_words import (
     score_label,
     score_verdicts,
     train_seconds,
+    unlike_work,
 )
 from bakeoff.report.results import interval_text, tone_of
 from bakeoff.report.settings import flatten
@@ -59,7 +60,10 @@ def frameworks_parts(sides: Sequence[SideBySide]) -> list[FrameworksPart]:
     return [
         FrameworksPart(
             heading=heading if len(sides) > 1 else "",
-            sentences=[*filter(None, (same_work(side), costs(side))), *score_verdicts(side, tests)],
+            sentences=[
+                *filter(None, (same_work(side), unlike_work(side), costs(side))),
+                *score_verdicts(side, tests),
+            ],
             table=_table(side, tests),
             settings=_settings_table(side),
         )
@@ -92,7 +96,7 @@ def _note(side: SideBySide, tests: int) -> str:
     pairs = max((len(trainer.trainings) for trainer in side.others), default=0)
     text = f"{_TIMES} is a multiple of {in_text(side.reference)}'s figure: {basis(pairs)}. "
     if pairs > 1:
-        text += "Other figures are means over the seeds, ± their standard deviation. "
+        text += "Other figures are means over the runs, ± their standard deviation. "
     text += "Training time counts optimiser steps only. "
     if tests:
         text += (

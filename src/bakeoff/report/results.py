@@ -1,6 +1,7 @@
 """Tables of what came out: scores, costs, statistics."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from bakeoff.compare import numbers
 from bakeoff.compare.stats import ALPHA
@@ -80,7 +81,7 @@ def _question_cells(row: Row, rows: Sequence[Row]) -> list[Cell]:
 def _result_line(row: Row, rows: Sequence[Row]) -> list[Cell]:
     difference = row.difference
     mixed = several([each.peak_counter for each in rows if each.peak_counter])
-    memory = numbers.num_bytes(row.peak_bytes)
+    memory = numbers.num_bytes(row.peak_bytes) + _range(row.peak_bytes_range, numbers.num_bytes)
     return [
         Cell(row.name),
         *_question_cells(row, rows),
@@ -90,7 +91,7 @@ def _result_line(row: Row, rows: Sequence[Row]) -> list[Cell]:
         else Cell(numbers.MISSING),
         Cell(interval_text(difference.interval if difference else None)),
         Cell(numbers.p_value(row.p_adjusted)),
-        Cell(numbers.seconds(row.train_seconds)),
+        Cell(numbers.seconds(row.train_seconds) + _range(row.train_seconds_range, numbers.seconds)),
         Cell(numbers.rate(row.tokens_per_second)),
         Cell(f"{memory} ({row.peak_counter})" if mixed and row.peak_counter else memory),
         Cell(numbers.parameters(row.num_trained_parameters)),
@@ -109,7 +110,20 @@ def _results_note(rows: Sequence[Row]) -> str:
             "Differences are paired, question by question: bootstrap interval (BCa) and exact "
             f"McNemar test, p-values Holm-adjusted over {tests} test{'s' * (tests > 1)}. "
         )
-    return text + "Training time counts optimiser steps only."
+    text += "Training time counts optimiser steps only."
+    if turns := max((row.num_turns for row in rows), default=1) - 1:
+        text += (
+            f" Time and memory are medians of {turns + 1} trainings each, done in turns, with the "
+            "lowest and the highest."
+        )
+    return text
+
+
+def _range(found: tuple[Any, Any] | None, text: Callable[[Any], str]) -> str:
+    """` (11.9 s to 13.0 s)`, of a figure that was measured several times."""
+    if found is None or text(found[0]) == text(found[1]):
+        return ""
+    return f" ({text(found[0])} to {text(found[1])})"
 
 
 def filters_table(rows: Sequence[Row]) -> Table | None:

@@ -118,39 +118,6 @@ def _listed(who: Sequence[str], num_groups: int) -> str:
     return ", ".join(who) if len(who) <= 3 else f"{', '.join(who[:2])} and {len(who) - 2} more"
 
 
-def costs_table(records: Sequence[Record], names: Mapping[str, str]) -> Table | None:
-    """Where the time of every run went."""
-    measured = [(record, record.measurement) for record in records if record.measurement]
-    if not measured:
-        return None
-    columns = [
-        Column("Run", "left"),
-        Column("Total"),
-        Column("Setup"),
-        Column("Steps"),
-        Column("Validation"),
-        Column("Saving"),
-        Column("Answering"),
-        Column("Median step"),
-        Column("Attempts"),
-    ]
-    lines = [
-        cells(
-            f"{names[record.run_id]} ({'training' if record.kind == 'train' else shots(record)})",
-            numbers.seconds(found.wall_seconds),
-            numbers.seconds(found.setup_seconds),
-            numbers.seconds(found.train_seconds),
-            numbers.seconds(found.validate_seconds),
-            numbers.seconds(found.save_seconds),
-            numbers.seconds(found.evaluate_seconds),
-            numbers.MISSING if (m := found.step_seconds_median) is None else f"{m:.3g} s",
-            str(found.num_attempts),
-        )
-        for record, found in measured
-    ]
-    return Table(columns, lines, key="costs")
-
-
 def shots(record: Record) -> str:
     """`0-shot`, of an evaluation."""
     counts = sorted({score.num_fewshot for score in record.scores})

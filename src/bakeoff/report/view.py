@@ -8,6 +8,7 @@ from bakeoff.compare import numbers
 from bakeoff.compare.frameworks import SideBySide, side_by_side
 from bakeoff.compare.names import is_base, name_runs, named_in_text
 from bakeoff.compare.pairs import MOST_MODELS, trained_pairs
+from bakeoff.compare.repeats import without_repeats
 from bakeoff.compare.seeds import is_grouped, num_seeds, seed_groups
 from bakeoff.compare.stats import ALPHA
 from bakeoff.compare.tables import (
@@ -17,7 +18,7 @@ from bakeoff.compare.tables import (
     study_rows,
 )
 from bakeoff.compare.verdict import seeds_sentence, verdict
-from bakeoff.report import results, settings
+from bakeoff.report import costs, results, settings
 from bakeoff.report.examples import Example, pick_examples
 from bakeoff.report.framework_words import summary
 from bakeoff.report.frameworks import FrameworksPart, frameworks_parts
@@ -62,6 +63,7 @@ class View:
     eval_settings: list[tuple[str, Table]]
     data: Table | None
     costs: Table | None
+    speed: Table | None
     examples: list[Example]
     failures: list[Failure]
     not_run: list[str]
@@ -104,10 +106,11 @@ def make_view(  # noqa: PLR0913 - the last four are facts of the study, none of 
         pairs=results.pairs_table(pairs),
         pairs_left_out=not pairs and len({row.train_run_id for row in rows}) - 1 > MOST_MODELS,
         seeds=results.seeds_table(groups),
-        train_settings=settings.settings_tables(trainings, names),
+        train_settings=settings.settings_tables(without_repeats(trainings), names),
         eval_settings=settings.settings_tables(evals, names),
-        data=settings.data_table(records, names),
-        costs=settings.costs_table(records, names),
+        data=settings.data_table(without_repeats(records), names),
+        costs=costs.costs_table(records, names),
+        speed=costs.speed_table(records, names),
         examples=pick_examples(rows, samples),
         failures=[_failure(r, names[r.run_id]) for r in records if r.status != "finished"],
         not_run=_not_run(plan, records),
@@ -208,7 +211,8 @@ def _warnings(
     for record in records:
         for text in record.warnings:
             told.setdefault(text, []).append(_run_label(record, names))
-    for text, who in told.items():
+    for text, labels in told.items():
+        who = list(dict.fromkeys(labels))  # a training and its repetitions are called alike
         shown = "; ".join(who[:3]) + (f" and {len(who) - 3} more" if len(who) > 3 else "")
         yield f"{text} ({shown})"
 

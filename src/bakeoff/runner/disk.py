@@ -80,7 +80,12 @@ def disk_needs(
         for step in study.plan.steps
         if isinstance(step, TrainPlan) and step.method == "full" and step_name(step) not in done
     ]
-    weights = [size for step in left if (size := _trained_bytes(step, sizes)) is not None]
+    # Trainings that are repeated keep no weights.
+    weights = [
+        size
+        for step in left
+        if step.turn == 1 and (size := _trained_bytes(step, sizes)) is not None
+    ]
     if weights:
         what = f"weights of {len(weights)} full fine-tunings"
         yield DiskNeed(workspace.runs_dir, what, sum(weights))

@@ -1,5 +1,6 @@
 """Does one step: sources are brought to disk, runs become records."""
 
+import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
@@ -13,11 +14,13 @@ from bakeoff.base.process import now_utc
 from bakeoff.envs.child import isolated
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
+from bakeoff.measure.page_cache import cached_share_of_model
 from bakeoff.runner.environments import bring_environment
+from bakeoff.runner.measurements import MEASURE, measurement_of
 from bakeoff.runner.observer import Observer
-from bakeoff.runner.process_run import Outcome, lock_of, run_process
+from bakeoff.runner.process_run import lock_of, run_process
 from bakeoff.runner.provenance import make_provenance
-from bakeoff.runner.records import eval_record, train_record
+from bakeoff.runner.records import Done, eval_record, train_record
 from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.chat_template import ChatTemplate
@@ -30,7 +33,7 @@ from bakeoff.schema.plan import (
     TrainPlan,
     run_name,
 )
-from bakeoff.schema.record import Provenance, Record
+from bakeoff.schema.record import Record
 from bakeoff.schema.results import (
     DataManifest,
     EvalResult,
@@ -138,15 +141,11 @@ class Executor:
     def train(self, step: TrainPlan) -> Record:
         prepared = self._data[step.data_id]
         backend = BACKENDS.get(step.backend)()
-        outcome, result, provenance = self._do(step, backend, self.inputs_of(step), prepared)
-        return train_record(
-            step,
-            self._study,
-            outcome,
-            result=result if isinstance(result, TrainResult) else None,
-            data=prepared.manifest,
-            provenance=provenance,
-        )
+        done = self._do(step, backend, self.inputs_of(step), prepared)
+        if step.turn > 1 and isinstance(done.result, TrainResult):
+            artefact = self._store.run_dir(run_name(step)) / done.result.artefact
+            shutil.rmtree(artefact, ignore_errors=True)
+        return train_record(step, self._study, done, data=prepared.manifest)
 
     def evaluate(self, step: EvalPlan, training: TrainPlan | None) -> Record:
         """Score the model that ``training`` made, or the untouched one."""
@@ -154,15 +153,12 @@ class Executor:
         engine = ENGINES.get(step.engine)()
         artefact = self._artefact_of(training) if training is not None else None
         inputs = self._inputs(step.model_id, prepared, artefact)
-        outcome, result, provenance = self._do(step, engine, inputs, prepared)
         return eval_record(
             step,
             self._study,
-            outcome,
-            result=result if isinstance(result, EvalResult) else None,
+            self._do(step, engine, inputs, prepared),
             data=prepared.manifest if prepared is not None else None,
             parent_run_id=run_name(training) if training is not None else None,
-            provenance=provenance,
         )
 
     def _do(
@@ -171,20 +167,24 @@ class Executor:
         translator: Backend | EvalEngine,
         inputs: Inputs,
         prepared: _PreparedData | None,
-    ) -> tuple[Outcome, TrainResult | EvalResult | None, Provenance]:
+    ) -> Done:
         run_dir = self._store.run_dir(run_name(step))
         write_json_atomic(run_dir / "plan.json", step.model_dump(mode="json"))
         launch = translator.render(step, inputs, run_dir)  # type: ignore[arg-type]
-        started_at = now_utc()
+        started_at, cached = now_utc(), cached_share_of_model(inputs.model_dir)
+        if isinstance(step, TrainPlan):
+            calibration_dir = (self._workspace.cache_dir / "matmul").resolve()
+            write_json_atomic(run_dir / MEASURE, {"calibration_dir": str(calibration_dir)})
         outcome = run_process(
             launch,
             run_dir,
             environment=self.environment_of(step),
             read_events=translator.read_events,
             on_event=lambda event: self._observer.event(step, event),
-            silence_limit_seconds=self._workspace.silence_limit_seconds,
+            watching=self._workspace.watching(step.device),
         )
         result = translator.read_result(run_dir) if outcome.status == "finished" else None
+        measured = measurement_of(outcome, result, run_dir, self._workspace.measure)
         provenance = make_provenance(
             self._workspace,
             launch=launch,
@@ -193,7 +193,8 @@ class Executor:
             data=prepared.manifest if prepared is not None else None,
             surroundings=_surroundings(run_dir, result),
         )
-        return outcome, result, provenance
+        measured = measured.model_copy(update={"model_cached_share": cached})
+        return Done(outcome, measured, result, provenance)
 
     def environment_of(self, step: TrainPlan | EvalPlan) -> Mapping[str, str]:
         """What the process inherits.

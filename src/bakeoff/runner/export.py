@@ -19,7 +19,14 @@ from bakeoff.schema.plan import DataStep, ModelStep, TrainPlan
 from bakeoff.store.runs import Store
 
 NOTE = "README.md"
-_OURS = {OUTPUT_DIR, "job.json", "events.jsonl", "environment.json", "log.txt"}
+_OURS = {
+    OUTPUT_DIR,
+    "job.json",
+    "events.jsonl",
+    "environment.json",
+    "log.txt",
+    "memory-rank0.json",
+}
 """What the worker needs or leaves, and the framework does not."""
 
 
@@ -72,7 +79,7 @@ def export_training(
 
 
 def _only_training(study: PreparedStudy) -> TrainPlan:
-    steps = [step for step in study.plan.steps if isinstance(step, TrainPlan)]
+    steps = [s for s in study.plan.steps if isinstance(s, TrainPlan) and s.turn == 1]
     if len(steps) == 1:
         return steps[0]
     axes = ", ".join(f"`{axis}`" for axis in _training_axes(study))

@@ -63,7 +63,12 @@ class ParityRunner:
         """
         runs: dict[str, list[tuple[TrainPlan, ProbedRun]]] = {}
         with locked(lock_of(self._folder), lambda: self._observer.note("waiting for another one")):
-            steps = [step for step in self._plan.steps if not isinstance(step, EvalPlan)]
+            # Doing a training again for its times shows nothing new.
+            steps = [
+                step
+                for step in self._plan.steps
+                if not isinstance(step, EvalPlan) and getattr(step, "turn", 1) == 1
+            ]
             for index, step in enumerate(steps, start=1):
                 self._observer.step_started(step, Position(index, len(steps)))
                 if isinstance(step, TrainPlan):
@@ -99,7 +104,7 @@ class ParityRunner:
             environment=self._executor.environment_of(step),
             read_events=backend.read_events,
             on_event=lambda event: self._observer.event(step, event),
-            silence_limit_seconds=self._workspace.silence_limit_seconds,
+            watching=self._workspace.watching(step.device),
         )
         if outcome.status != "finished":
             error = outcome.error or outcome.status

@@ -10,6 +10,7 @@ from packaging.requirements import Requirement
 
 from bakeoff import data, models
 from bakeoff.backends import BACKENDS
+from bakeoff.backends.frameworks.known_settings import unknown_settings
 from bakeoff.base.errors import UserError
 from bakeoff.base.sources import resolve_path
 from bakeoff.envs import ENVIRONMENTS
@@ -20,8 +21,8 @@ from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.runner.environments import environment_of
-from bakeoff.schema.plan import EvalPlan, Plan, Problem, TrainPlan
-from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec
+from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
+from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec, MeasureSpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -39,6 +40,7 @@ class StudySettings:
 
     hub: HubSpec
     silence_limit_seconds: float
+    measure: MeasureSpec
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -106,6 +108,7 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
     return StudySettings(
         hub=recipe.hub,
         silence_limit_seconds=60 * recipe.limits.silent_minutes,
+        measure=recipe.measure,
         where=where,
         **folders,
     )
@@ -129,9 +132,12 @@ def require_places(settings: StudySettings, names: Sequence[str]) -> None:
 
 def problems_of(plan: Plan) -> Iterator[Problem]:
     """Everything known to be wrong with a plan, without touching disk or network."""
+    ours = {s.id for s in plan.steps if isinstance(s, EnvironmentStep) and s.given is None}
     for step in plan.steps:
         if isinstance(step, TrainPlan):
             yield from _training_problems(step)
+            if step.environment_id in ours:
+                yield from unknown_settings(step)
         elif isinstance(step, EvalPlan):
             yield from _evaluation_problems(step)
 

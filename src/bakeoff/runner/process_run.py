@@ -1,5 +1,6 @@
 """One training or evaluation as a watched child process in its own directory."""
 
+import contextlib
 import json
 import math
 import os
@@ -9,13 +10,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bakeoff.base.files import iter_jsonl, write_text_atomic
+from bakeoff.base.files import iter_jsonl, read_json, write_text_atomic
 from bakeoff.base.process import Child, is_running, log_tail, started_at, stop_tree
+from bakeoff.measure.gpu import Gpus, open_gpus
 from bakeoff.measure.noise import mark_noise, noise_between
-from bakeoff.measure.sampler import Sampler
-from bakeoff.measure.summary import Attempt
+from bakeoff.measure.phases import Attempt
+from bakeoff.measure.sampler import INTERVAL_SECONDS, Sampler
 from bakeoff.schema.events import EndEvent, Event, Status
 from bakeoff.schema.plan import Launch
+from bakeoff.schema.record import RankPeak
 
 EVENTS = "events.jsonl"
 TIMELINE = "timeline.jsonl"
@@ -34,7 +37,26 @@ class Outcome:
     events: tuple[Event, ...]
     timeline: tuple[dict[str, Any], ...]
     attempts: tuple[Attempt, ...]
+    ranks: tuple[RankPeak, ...]
+    """As each process of the run saw its own memory."""
+
     noise: dict[str, float | None]
+    """Of this attempt."""
+
+    sampler_cpu_share: float | None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Watching:
+    """How a process is watched."""
+
+    interval_seconds: float = INTERVAL_SECONDS
+    """Between two samples."""
+
+    silence_limit_seconds: float = math.inf
+    """A process that tells nothing for so long is ended."""
+
+    with_gpus: bool = True
 
 
 def lock_of(run_dir: Path) -> Path:
@@ -49,46 +71,74 @@ def run_process(
     environment: Mapping[str, str],
     read_events: Callable[[Path], Iterable[Event]],
     on_event: Callable[[Event], None],
-    silence_limit_seconds: float = math.inf,
+    watching: Watching,
 ) -> Outcome:
     """Start the process, follow its events, sample its memory, and say how it ended.
 
     The caller holds the run's lock. An interruption (Ctrl-C) stops the whole process tree and goes
-    on up; the directory then holds what a later call continues from. A process that tells nothing
-    for ``silence_limit_seconds``, neither an event nor a line of its log, is ended and has failed.
+    on up; the directory then holds what a later call continues from. A process that tells nothing,
+    neither an event nor a line of its log, for as long as ``watching`` allows, is ended and has
+    failed.
     """
     _stop_orphan(run_dir)
     _write_files(launch, run_dir)
     follower = _Follower(lambda: read_events(run_dir), on_event)
-    silence = _Silence(run_dir / LOG, silence_limit_seconds)
+    silence = _Silence(run_dir / LOG, watching.silence_limit_seconds)
     before = mark_noise()
-    with Child(
-        launch.argv,
-        env={**environment, **launch.env},
-        cwd=run_dir,
-        log_path=run_dir / LOG,
-    ) as child:
+    with (
+        _gpus_if(watching.with_gpus) as gpus,
+        Child(
+            launch.argv,
+            env={**environment, **launch.env},
+            cwd=run_dir,
+            log_path=run_dir / LOG,
+        ) as child,
+    ):
         _note_attempt(run_dir, child.pid)
-        with Sampler(child.pid, run_dir / TIMELINE):
+        interval = watching.interval_seconds
+        with Sampler(
+            child.pid, run_dir / TIMELINE, interval_seconds=interval, gpus=gpus
+        ) as sampler:
             while (code := child.wait(_POLL_SECONDS)) is None and not silence.is_too_long:
                 follower.follow_at_leisure()
                 silence.look(follower.num_seen)
         if code is None:
             child.stop()
         _note_end(run_dir)
+    after = mark_noise()
     events = follower.follow()
     if code is None:
-        status, error = _hung(silence_limit_seconds, run_dir / LOG)
+        status, error = _hung(watching.silence_limit_seconds, run_dir / LOG)
     else:
         status, error = _judge(code, events[follower.num_before :], run_dir / LOG)
+    timeline, attempts = tuple(_rows(run_dir / TIMELINE)), attempts_of(run_dir, events)
+    of_this_attempt = [sample for sample in timeline if attempts[-1].holds(sample["at"])]
     return Outcome(
         status=status,
         error=error,
         events=tuple(events),
-        timeline=tuple(_rows(run_dir / TIMELINE)),
-        attempts=tuple(_attempts(run_dir, events)),
-        noise=noise_between(before, mark_noise()),
+        timeline=timeline,
+        attempts=attempts,
+        ranks=tuple(_ranks(run_dir)),
+        noise=noise_between(before, after, of_this_attempt),
+        sampler_cpu_share=sampler.cpu_share,
     )
+
+
+@contextlib.contextmanager
+def _gpus_if(wanted: bool) -> Iterator[Gpus | None]:  # noqa: FBT001
+    """Those of this machine, open for as long as the block lasts."""
+    gpus = open_gpus() if wanted else None
+    try:
+        yield gpus
+    finally:
+        if gpus is not None:
+            gpus.close()
+
+
+def _ranks(run_dir: Path) -> Iterator[RankPeak]:
+    peaks = [RankPeak.model_validate(read_json(p)) for p in run_dir.glob("memory-rank*.json")]
+    yield from sorted(peaks, key=lambda peak: peak.rank)
 
 
 class _Follower:
@@ -195,6 +245,11 @@ def _append(path: Path, row: dict[str, Any]) -> None:
 def _rows(path: Path) -> Iterator[dict[str, Any]]:
     if path.is_file():
         yield from iter_jsonl(path)
+
+
+def attempts_of(run_dir: Path, events: list[Event]) -> tuple[Attempt, ...]:
+    """Every start of a run's process, in order."""
+    return tuple(_attempts(run_dir, events))
 
 
 def _attempts(run_dir: Path, events: list[Event]) -> Iterator[Attempt]:

@@ -2,33 +2,40 @@
 
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from bakeoff.measure.summary import steps_done, summarise
+from bakeoff.measure.noise import noise_warnings
+from bakeoff.measure.steps import steps_done
 from bakeoff.runner.process_run import Outcome
 from bakeoff.schema.events import Event, ResumeEvent, ValidationEvent, WarningEvent
-from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
+from bakeoff.schema.plan import EvalPlan, TrainPlan, first_of, run_name
 from bakeoff.schema.record import (
     DataFacts,
     LossPoint,
     Measurement,
     Provenance,
-    RankPeak,
     Record,
 )
 from bakeoff.schema.results import DataManifest, EvalResult, TrainResult
 
 
-def train_record(
-    plan: TrainPlan,
-    study: str,
-    outcome: Outcome,
-    *,
-    result: TrainResult | None,
-    data: DataManifest,
-    provenance: Provenance,
-) -> Record:
-    """The record of one training; ``result`` is None when it did not finish."""
+@dataclass(frozen=True)
+class Done:
+    """All that one run came to."""
+
+    outcome: Outcome
+    measured: Measurement
+    result: TrainResult | EvalResult | None
+    """None when it did not finish."""
+
+    provenance: Provenance
+
+
+def train_record(plan: TrainPlan, study: str, done: Done, *, data: DataManifest) -> Record:
+    """The record of one training."""
+    outcome = done.outcome
+    result = done.result if isinstance(done.result, TrainResult) else None
     losses = tuple(_losses(outcome.events))
     return Record(
         run_id=run_name(plan),
@@ -38,25 +45,27 @@ def train_record(
         cell=plan.axes,
         effective=_effective(plan, result),
         data=_train_facts(data, result),
-        measurement=_measurement(outcome, result),
+        measurement=done.measured,
         losses=losses,
-        provenance=provenance,
-        warnings=(*_warnings(outcome.events), *_divergence(losses)),
+        provenance=done.provenance,
+        warnings=(*_warnings(done), *_divergence(losses)),
         error=outcome.error,
+        repeat_of=None if plan.repeats is None else run_name(first_of(plan)),
+        turn=plan.turn,
     )
 
 
-def eval_record(  # noqa: PLR0913 - all that a record is made of
+def eval_record(
     plan: EvalPlan,
     study: str,
-    outcome: Outcome,
+    done: Done,
     *,
-    result: EvalResult | None,
     data: DataManifest | None,
     parent_run_id: str | None,
-    provenance: Provenance,
 ) -> Record:
-    """The record of one evaluation; ``result`` is None when it did not finish."""
+    """The record of one evaluation."""
+    outcome = done.outcome
+    result = done.result if isinstance(done.result, EvalResult) else None
     return Record(
         run_id=run_name(plan),
         study=study,
@@ -65,10 +74,10 @@ def eval_record(  # noqa: PLR0913 - all that a record is made of
         cell=plan.axes,
         effective=result.effective if result is not None else _asked(plan),
         data=_eval_facts(data),
-        measurement=_measurement(outcome, result),
+        measurement=done.measured,
         scores=result.scores if result is not None else (),
-        provenance=provenance,
-        warnings=_warnings(outcome.events),
+        provenance=done.provenance,
+        warnings=_warnings(done),
         error=outcome.error,
         parent_run_id=parent_run_id,
     )
@@ -112,30 +121,6 @@ def _eval_facts(data: DataManifest | None) -> DataFacts | None:
     )
 
 
-def _measurement(outcome: Outcome, result: TrainResult | EvalResult | None) -> Measurement:
-    generated = result.num_generated_tokens if isinstance(result, EvalResult) else None
-    measured = summarise(
-        outcome.events, outcome.timeline, outcome.attempts, num_generated_tokens=generated
-    )
-    allocated = result.peak_device_allocated_bytes if result is not None else None
-    reserved = result.peak_device_reserved_bytes if result is not None else None
-    return measured.model_copy(
-        update={
-            "peak_device_allocated_bytes": allocated,
-            "peak_device_reserved_bytes": reserved,
-            "peak_by_rank": (
-                RankPeak(
-                    rank=0,
-                    host_bytes=measured.peak_host_bytes,
-                    device_allocated_bytes=allocated,
-                    device_reserved_bytes=reserved,
-                ),
-            ),
-            "noise": outcome.noise,
-        }
-    )
-
-
 def _losses(events: Sequence[Event]) -> Iterator[LossPoint]:
     for step in steps_done(events):
         yield LossPoint(
@@ -162,8 +147,12 @@ def _finite(value: float | None) -> float | None:
     return value if value is not None and math.isfinite(value) else None
 
 
-def _warnings(events: Iterable[Event]) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(e.text for e in events if isinstance(e, WarningEvent)))
+def _warnings(done: Done) -> tuple[str, ...]:
+    """What the worker told, and what disturbed its times."""
+    told = [event.text for event in done.outcome.events if isinstance(event, WarningEvent)]
+    return tuple(
+        dict.fromkeys([*told, *noise_warnings(done.outcome.noise, done.measured.wall_seconds)])
+    )
 
 
 def _divergence(losses: Iterable[LossPoint]) -> tuple[str, ...]:

@@ -148,13 +148,17 @@ class StudyRunner:
     def _why_skip(self, step: TrainPlan | EvalPlan) -> str | None:
         if isinstance(step, TrainPlan):
             broken = self._broken.get(step.environment_id or "")
-            return None if broken is None else f"its environment cannot be used: {broken}"
-        if step.train_id is None:
+            if broken is not None:
+                return f"its environment cannot be used: {broken}"
+            needed, what = step.repeats, "the training that it repeats"
+        else:
+            needed, what = step.train_id, "its training"
+        if needed is None:
             return None
-        training = self._store.record_of(self._trainings[step.train_id])
+        training = self._store.record_of(self._trainings[needed])
         if training is not None and training.status == "finished":
             return None
-        return "its training did not finish"
+        return f"{what} did not finish"
 
     def _save_study(self) -> None:
         tree = self._study.tree

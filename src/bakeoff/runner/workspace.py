@@ -6,6 +6,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from bakeoff.base.hub import HubAccess
+from bakeoff.runner.process_run import Watching
+from bakeoff.schema.recipe import MeasureSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +32,16 @@ class Workspace:
 
     silence_limit_seconds: float = math.inf
     """A run that tells nothing for so long is ended."""
+
+    measure: MeasureSpec = field(default_factory=MeasureSpec)
+
+    def watching(self, device: str) -> Watching:
+        """How a run on that device is watched."""
+        return Watching(
+            interval_seconds=self.measure.interval_seconds,
+            silence_limit_seconds=self.silence_limit_seconds,
+            with_gpus=device in ("auto", "cuda"),
+        )
 
     def data_dir(self, data_id: str) -> Path:
         return self.cache_dir / "data" / data_id

@@ -79,8 +79,17 @@ class Row(Document):
     """Answers that were cut off at the token limit."""
 
     train_seconds: float | None = None
+    """As the next two the median, where the training was repeated for its times."""
+
     tokens_per_second: float | None = None
     peak_bytes: int | None = None
+    num_turns: int = 1
+    """How often the training was done."""
+
+    train_seconds_range: tuple[float, float] | None = None
+    """Lowest and highest; None of a single one, as of the next."""
+
+    peak_bytes_range: tuple[int, int] | None = None
     peak_counter: str | None = None
     """Where the peak was read: `device, process`, `host, pss`, ..."""
 

@@ -15,8 +15,19 @@ from bakeoff.schema.document import Document
 Status = Literal["finished", "failed", "out_of_memory", "cancelled"]
 
 Phase = Literal[
-    "import", "load_model", "load_data", "train", "validate", "save", "evaluate", "convert"
+    "import",
+    "prepare",
+    "load_model",
+    "load_data",
+    "train",
+    "validate",
+    "save",
+    "evaluate",
+    "convert",
+    "calibrate",
 ]
+"""`prepare` is what a framework does around loading (arguments, building its trainer); `calibrate`
+measures the device after the work is done, and belongs to no run's time."""
 
 
 class PhaseEvent(Document):
@@ -25,6 +36,9 @@ class PhaseEvent(Document):
     kind: Literal["phase"] = "phase"
     at: float
     phase: Phase
+    host_bytes: int | None = None
+    """Memory of the process and its children at that moment, by the timeline's counter; read where
+    a phase begins for the first time, None where the system does not tell."""
 
 
 class ProgressEvent(Document):
@@ -56,6 +70,7 @@ class StepEvent(Document):
     """Before clipping."""
 
     seconds: float | None = None
+    num_rows: int | None = None
     num_tokens: int | None = None
     num_label_tokens: int | None = None
 

@@ -120,6 +120,12 @@ class TrainPlan(Document):
     trust_remote_code: bool = False
     """Whether Python files that came with the model may run."""
 
+    repeats: str | None = None
+    """Id of the training that this one does again for its times; None: its model is the result."""
+
+    turn: int = 1
+    """How many times it is done, this one included."""
+
     axes: dict[str, AxisValue]
     """The cell: backend, method, strategy, world_size, seed and every further matrix axis."""
 
@@ -166,6 +172,11 @@ def run_name(step: TrainPlan | EvalPlan) -> str:
         return f"train-{step.backend}-{step.method}-{step.id}"
     who = "base" if step.train_id is None else step.axes.get("method", "tuned")
     return f"eval-{who}-{step.task}-{step.num_fewshot}shot-{step.id}"
+
+
+def first_of(step: TrainPlan) -> TrainPlan:
+    """The training that this one repeats, or itself."""
+    return step.model_copy(update={"id": step.repeats or step.id, "repeats": None, "turn": 1})
 
 
 class Plan(Document):

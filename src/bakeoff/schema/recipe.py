@@ -329,7 +329,10 @@ class EvalSpec(RecipePart):
     batch_size: Positive = 16
     """Questions answered at a time."""
 
-    engine: Literal["hf"] = "hf"
+    engine: Literal["hf", "builtin"] = "hf"
+    """What generates: `hf`, padded batches by transformers, is the reference; `builtin` gives the
+    same answers several times faster. In bf16 rounding may change a few: compare within one."""
+
     precision: Precision = "bf16"
     base: bool = True
     """Score the untouched model as well."""
@@ -402,7 +405,30 @@ class LimitsSpec(RecipePart):
     """A process that tells nothing for so long hangs: it is ended, and the study goes on."""
 
 
-OF_THE_MACHINE = ("hub", "places", "limits", "env")
+class MeasureSpec(RecipePart):
+    """How time, memory and energy are measured; of no influence on what is learned."""
+
+    interval_seconds: Annotated[float, Field(ge=0.02, le=60)] = 0.2
+    """Between two readings of memory and devices; longer where reading would take 1 % of a core."""
+
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """Trainings of each cell, in turns (A B A B); those after the first serve time and memory alone
+    and keep no model."""
+
+    price_per_hour: Annotated[float, Field(gt=0)] | None = None
+    """What an hour of this machine costs; the record then tells what each run cost."""
+
+    currency: str | None = None
+    """Of `price_per_hour`: `CNY`, `USD`, ..."""
+
+    @model_validator(mode="after")
+    def _price_has_a_currency(self) -> Self:
+        if (self.price_per_hour is None) != (self.currency is None):
+            raise ValueError("`price_per_hour` and `currency` together, or neither")
+        return self
+
+
+OF_THE_MACHINE = ("hub", "places", "limits", "measure", "env")
 """Keys that say how a study is done here, not what is done: the same for all of its cells."""
 
 
@@ -443,6 +469,7 @@ class Recipe(RecipePart):
     hub: HubSpec = HubSpec()
     places: PlacesSpec = PlacesSpec()
     limits: LimitsSpec = LimitsSpec()
+    measure: MeasureSpec = MeasureSpec()
     env: dict[str, str] = Field(default_factory=dict)
     """Interpreters or virtual environments in place of our own: `env: {swift: ~/swift/bin/python}`.
     They are taken as they are; `bakeoff env check NAME --python PATH` proves one."""

@@ -29,19 +29,73 @@ class DataFacts(Document):
 
 
 class RankPeak(Document):
-    """Peak memory of one process of a distributed run."""
+    """Peak memory of one process of a run, read inside it; loading and work apart.
+
+    Host bytes are the kernel's own high-water mark of resident memory, device bytes those of
+    torch's allocator on the device of the process.
+    """
 
     rank: int
     host_bytes: int | None = None
+    """While working: from the first step, validation or question on."""
+
     device_allocated_bytes: int | None = None
     device_reserved_bytes: int | None = None
+    load_host_bytes: int | None = None
+    """Before that."""
+
+    load_device_allocated_bytes: int | None = None
+    load_device_reserved_bytes: int | None = None
+
+
+class PhaseCost(Document):
+    """What one phase took, all its parts added."""
+
+    phase: str
+    """`start` (of the interpreter), then the phases of the events; `train` is told as `first_step`,
+    `warm_up_steps` (the others that warm up) and `steady_steps`."""
+
+    seconds: float
+    peak_host_bytes: int | None = None
+    """By the samples within it; None where none fell into it."""
+
+    peak_device_process_bytes: int | None = None
+
+
+class DeviceCost(Document):
+    """What one GPU told through NVML, sampled from outside."""
+
+    index: int
+    name: str
+    peak_process_bytes: int | None = None
+    """Of the run's own processes; None where the driver does not tell, as on Windows."""
+
+    peak_added_bytes: int | None = None
+    """Most memory in use on the whole GPU, less what was in use before the run."""
+
+    mean_utilisation_share: float | None = None
+    """Share of time in which a kernel ran; not how full the GPU was."""
+
+    mean_power_watts: float | None = None
+    max_temperature_celsius: float | None = None
+
+
+class EnergyReading(Document):
+    """What one counter told over all of the run, whatever else used that part of the machine."""
+
+    part: str
+    """`gpu 0`, `cpu package-0`, ..."""
+
+    joules: float
+    source: Literal["nvml_counter", "nvml_power", "rapl"]
+    """`nvml_power` is added up of samples, the others are counters of the hardware."""
 
 
 class Measurement(Document):
     """Time by the worker's own marks, memory from outside over the whole process tree."""
 
     wall_seconds: float
-    """From the start of the process to its end, all attempts of a resumed run added."""
+    """From the start of the process to its end without `calibrate`, all attempts added."""
 
     setup_seconds: float | None = None
     """Before the first step: imports, loading, tokenisation."""
@@ -52,30 +106,91 @@ class Measurement(Document):
     save_seconds: float | None = None
     validate_seconds: float | None = None
     evaluate_seconds: float | None = None
+    phases: tuple[PhaseCost, ...] = ()
+    """In the order in which they began."""
+
+    first_step_seconds: float | None = None
     step_seconds_median: float | None = None
     num_steps: int | None = None
+    num_steady_steps: int | None = None
+    """Without those that warm up: after each start as many as a tenth of the planned steps, at
+    least one and at most ten."""
+
     num_tokens: int | None = None
     """Tokens processed: trained on, or generated."""
+
+    num_label_tokens: int | None = None
+    """Of those trained on, the ones that are learned."""
 
     tokens_per_second: float | None = None
     """num_tokens over train_seconds (training) or evaluate_seconds (evaluation)."""
 
+    steady_tokens_per_second: float | None = None
+    """As the next two over the steady steps only."""
+
+    label_tokens_per_second: float | None = None
+    samples_per_second: float | None = None
+    """Training rows."""
+
+    model_flops: float | None = None
+    """Floating-point operations that the training needs, nothing computed twice; see
+    `bakeoff.worker.model_flops`."""
+
+    matmul_flops_per_second: float | None = None
+    """What matrix products reach on the device in the training's number format, measured."""
+
+    mfu: float | None = None
+    """Model FLOPs utilisation of the steady steps: needed operations a second over that peak."""
+
     peak_host_bytes: int | None = None
+    """The largest sample of the process tree; a shorter peak than the interval may be missed."""
+
+    high_water_host_bytes: int | None = None
+    """The kernel's high-water marks of resident memory, which miss no peak, added over the tree: an
+    upper bound, since pages that are shared count in each process and peaks need not coincide."""
+
     host_memory_counter: Literal["pss", "rss"] | None = None
     start_host_bytes: int | None = None
-    """Host memory when the first phase after loading began; peak minus this is what it added."""
+    """Host memory when interpreter and libraries were loaded and the model's weights were not: peak
+    minus this is what the training added, weights included."""
+
+    loaded_host_bytes: int | None = None
+    """Host memory when loading had ended and the first work (step, validation, question) began."""
 
     peak_device_allocated_bytes: int | None = None
+    """Of the work, without loading; the largest rank."""
+
     peak_device_reserved_bytes: int | None = None
     peak_device_process_bytes: int | None = None
+    """Of the tree's processes, added over the GPUs at one moment."""
+
+    peak_device_added_bytes: int | None = None
+    """Most memory in use on the GPUs less what was in use before, whoever used it."""
+
     peak_by_rank: tuple[RankPeak, ...] = ()
+    devices: tuple[DeviceCost, ...] = ()
     energy_joules: float | None = None
+    """Of all readings in `energy` added: what that covers differs between machines."""
+
+    energy: tuple[EnergyReading, ...] = ()
+    cost: float | None = None
+    """wall_seconds at the recipe's price an hour."""
+
+    currency: str | None = None
     sampling_interval_seconds: float | None = None
+    """Median of what it really was."""
+
+    sampler_cpu_share: float | None = None
+    """Of one core, taken by the measuring itself."""
+
+    model_cached_share: float | None = None
+    """Of the model's weights, the part that lay in the system's page cache before the start."""
+
     num_attempts: int = 1
     """Above 1: the run was interrupted and went on."""
 
     noise: dict[str, float | None] = Field(default_factory=dict)
-    """What else the machine did: load_average_1m_at_start and _at_end, busy_share, steal_share."""
+    """What else the machine did; see `bakeoff.measure.noise`."""
 
 
 class LossPoint(Document):
@@ -152,6 +267,12 @@ class Record(Document):
 
     parent_run_id: str | None = None
     """Of an evaluation: the training whose model was scored; None for the untouched model."""
+
+    repeat_of: str | None = None
+    """Of a training that was done again for its times alone: the run that it repeats."""
+
+    turn: int = 1
+    """Of such a training: 2 for the first repetition, and so on."""
 
 
 class Sample(Document):

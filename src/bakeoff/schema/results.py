@@ -23,10 +23,21 @@ class TrainResult(Document):
     batch_digest: str
     """Digest of token ids and labels in the order of training."""
 
-    peak_device_allocated_bytes: int | None = None
-    peak_device_reserved_bytes: int | None = None
     num_total_parameters: int
     num_trained_parameters: int
+    num_token_pairs: int | None = None
+    """Tokens of a row squared, over the rows of one pass: what attention's work grows with."""
+
+    flops_per_token: float | None = None
+    """Floating-point operations of all matrices but the output layer; None where they cannot be
+    counted. With the next two: forward and backward, nothing computed twice."""
+
+    flops_per_label_token: float | None = None
+    """Of the output layer, whose result is needed at label tokens only."""
+
+    flops_per_token_pair: float | None = None
+    """Of attention."""
+
     packages: dict[str, str]
     hardware: dict[str, Any]
 
@@ -37,8 +48,6 @@ class EvalResult(Document):
     scores: tuple[Score, ...]
     effective: dict[str, Any]
     num_generated_tokens: int | None
-    peak_device_allocated_bytes: int | None = None
-    peak_device_reserved_bytes: int | None = None
     packages: dict[str, str]
     hardware: dict[str, Any]
 

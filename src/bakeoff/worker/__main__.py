@@ -23,7 +23,11 @@ JOBS = {
     "convert": "bakeoff.worker.convert",
     "reference": "bakeoff.worker.reference",
     "trial": "bakeoff.worker.trial",
+    "bench_hold": "bakeoff.worker.bench_hold",
+    "bench_rows": "bakeoff.worker.bench_rows",
 }
+_TRAININGS = ("train", "framework")
+_MEASURED = (*_TRAININGS, "evaluate")
 EXIT_CODES = {"finished": 0, "failed": 1, "out_of_memory": 3, "cancelled": 130}
 
 
@@ -38,12 +42,19 @@ def main(arguments: list[str]) -> int:
     kind, job_file = arguments
     _make_importable()
     from bakeoff.worker.events import Events
+    from bakeoff.worker.memory_watch import WATCH
     from bakeoff.worker.parent import end_with_parent
 
     end_with_parent()
     _raise_on_signals()
     with contextlib.closing(Events(Path("events.jsonl"))) as events:
         status, message = _run(kind, Path(job_file), events)
+        if kind in _MEASURED:
+            with contextlib.suppress(OSError):  # a full disk must not hide how the run ended
+                WATCH.write(Path())
+        if status == "finished" and kind in _TRAININGS:
+            with contextlib.suppress(OSError, Cancelled, KeyboardInterrupt):  # the work is done
+                importlib.import_module("bakeoff.worker.calibrate").main(events)
         events.end(status, message)
     return EXIT_CODES[status]
 

@@ -65,22 +65,28 @@ class PackedAttention:
         Raises:
             NotImplementedError: the architecture asks for more than plain causal attention.
         """
-        self._refuse_unknown(attention_mask, others)
+        refuse_unknown(attention_mask, others, longest=max(self.row_lengths))
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         if query.device.type == "cpu":
             attended = _RowAttention.apply(query[0], key[0], value[0], scale, self.row_lengths)
             return attended[None], None
         return _attend_by_kernel(query, key, value, scale, self.row_lengths), None
 
-    def _refuse_unknown(self, mask: torch.Tensor | None, others: dict[str, Any]) -> None:
-        window = others.get("sliding_window")
-        if window is not None and max(self.row_lengths) > window:
-            raise NotImplementedError(f"a row is longer than the sliding window of {window}")
-        for name in _CHANGES_RESULT:
-            if others.get(name) is not None:
-                raise NotImplementedError(f"the architecture uses `{name}`")
-        if mask is not None or others.get("dropout"):
-            raise NotImplementedError("the architecture uses a mask or dropout of its own")
+
+def refuse_unknown(mask: torch.Tensor | None, others: dict[str, Any], *, longest: int) -> None:
+    """Only plain causal attention over at most ``longest`` tokens goes on.
+
+    Raises:
+        NotImplementedError: the architecture asks for more.
+    """
+    window = others.get("sliding_window")
+    if window is not None and longest > window:
+        raise NotImplementedError(f"a row is longer than the sliding window of {window}")
+    for name in _CHANGES_RESULT:
+        if others.get(name) is not None:
+            raise NotImplementedError(f"the architecture uses `{name}`")
+    if mask is not None or others.get("dropout"):
+        raise NotImplementedError("the architecture uses a mask or dropout of its own")
 
 
 @functools.cache

@@ -13,7 +13,13 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.worker.events import Events
-from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
+from bakeoff.worker.machine import (
+    choose_device,
+    import_libraries,
+    set_seeds,
+    write_environment,
+    write_json_atomic,
+)
 
 RESULT = "result.json"
 
@@ -45,6 +51,7 @@ def _is_finished() -> bool:
 
 
 def _evaluate(job: dict[str, Any], events: Events) -> None:
+    from bakeoff.worker.lm_answers import AnsweringLM
     from bakeoff.worker.lm_batches import BatchedLM
     from bakeoff.worker.lm_merge import merge
     from bakeoff.worker.lm_model import load_model, load_tokenizer
@@ -52,6 +59,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     environment = write_environment(Path())
     device = choose_device(job["device"])
     set_seeds(job["seed"])
+    import_libraries(with_adapter=job["artefact_dir"] is not None)
     events.phase("load_data")
     task, manager = _load_task(job, events)
     events.phase("load_model")
@@ -67,7 +75,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     tokenizer = load_tokenizer(model_dir, trust_remote_code=job["trust_remote_code"], chat=chat)
     if job["merged"] and _has_adapter(model):
         model, merge_facts = merge(model, tokenizer)
-    lm = BatchedLM(
+    lm = {"hf": BatchedLM, "builtin": AnsweringLM}[job["engine"]](
         model,
         tokenizer,
         batch_size=job["batch_size"],
@@ -207,7 +215,6 @@ def _write_samples(
         ),
         "effective": effective,
         "num_generated_tokens": None if None in counts else sum(counts),
-        **_peak_device_bytes(lm.device),
     }
 
 
@@ -240,6 +247,7 @@ def _effective(
         "merged": job["merged"],
         "device": lm.device.type,
         "attention": lm.config._attn_implementation,
+        "generation": lm.generation,
         "generation_config": _plain(lm.model.generation_config.to_diff_dict()),
         "add_bos_token": lm.add_bos_token,
         "prompt_template": job["prompt_template"],
@@ -269,13 +277,3 @@ def _warn(effective: dict[str, Any], events: Events) -> None:
                 f"The filter `{name}` found no answer in {share:.0%} of the outputs: its score "
                 "says more about the form of the answers than about their content."
             )
-
-
-def _peak_device_bytes(device: Any) -> dict[str, int | None]:
-    import torch
-
-    cuda = device.type == "cuda"
-    return {
-        "peak_device_allocated_bytes": torch.cuda.max_memory_allocated(device) if cuda else None,
-        "peak_device_reserved_bytes": torch.cuda.max_memory_reserved(device) if cuda else None,
-    }

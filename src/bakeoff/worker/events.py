@@ -5,6 +5,11 @@ import time
 from pathlib import Path
 from typing import Any
 
+from bakeoff.worker.memory_watch import WATCH, tree_bytes
+
+_WORK = ("validate", "train", "evaluate")
+"""Phases for which everything has been loaded."""
+
 
 class Events:
     """Appends one flushed line an event, so that a watcher sees it at once and a kill loses none.
@@ -12,14 +17,26 @@ class Events:
     One process may have several writers of the same file.
     """
 
+    is_working: bool = False
+    """Whether a phase of work has begun."""
+
     def __init__(self, path: Path) -> None:
         _drop_torn_line(path)
         self._path = path
+        self._begun: set[str] = set()
         self._file = path.open("a", encoding="utf-8", newline="\n")
 
     def phase(self, name: str) -> None:
         """A phase begins: one of the names in ``bakeoff.schema.events.Phase``."""
-        self._write("phase", phase=name)
+        # Reading the memory of a large process takes milliseconds: once a phase is enough.
+        memory = {} if name in self._begun else {"host_bytes": tree_bytes()}
+        self._begun.add(name)
+        if name in _WORK and not self.is_working:
+            self.is_working = True
+            WATCH.begin_work()
+        if name == "save" and "evaluate" in self._begun:
+            WATCH.end_work()
+        self._write("phase", phase=name, **memory)
 
     def progress(self, done: int, total: int, unit: str) -> None:
         """``done`` of ``total`` units of the present phase are behind us."""
@@ -33,7 +50,7 @@ class Events:
             num_steps: how many there will be.
             loss: mean over the label tokens of the step.
             measured: ``learning_rate``, ``grad_norm`` (before clipping), ``seconds``,
-                ``num_tokens``, ``num_label_tokens``; leave out what is not known.
+                ``num_rows``, ``num_tokens``, ``num_label_tokens``; leave out what is not known.
         """
         self._write("step", step=step, num_steps=num_steps, loss=loss, **measured)
 

@@ -46,6 +46,9 @@ class FrameworkModule(Protocol):
     def settings(self, job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
         """Further keys of the configuration, which depend on the model."""
 
+    def load(self) -> None:
+        """Import the framework."""
+
     def run(self, config: Path, watch: Any) -> dict[str, Any]:
         """Train with the framework's own entry point; give its settings as it resolved them."""
 
@@ -94,11 +97,15 @@ def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Ev
     environment = write_environment(run_dir)
     # An export may be meant for another machine: its files say what the recipe says.
     is_cpu = job.device == "cpu" if job.only_prepare else choose_device(job.device).type == "cpu"
+    # Before the phase, whose time is that of the data.
+    importlib.import_module("transformers.models.auto.tokenization_auto")
+    importlib.import_module("bakeoff.worker.train")
     events.phase("load_data")
     checkpoints = FrameworkCheckpoints(run_dir / OUTPUT_DIR, job.digest)
     newest = checkpoints.newest()
     prepared = _prepare(job, events)
     module.write_rows(run_dir / ROWS_FILE, job, prepared.tokenizer, prepared.sequence)
+    events.phase("import")  # some ask the framework itself for further keys
     complete(
         run_dir / job.config_file,
         {
@@ -148,7 +155,7 @@ def _run(
     checkpoints: FrameworkCheckpoints,
 ) -> dict[str, Any]:
     """Start the framework and collect what it left: the result without the environment."""
-    events.phase("import")
+    from bakeoff.worker.framework_phases import Phases
     from bakeoff.worker.framework_result import Facts, save_artefact
     from bakeoff.worker.framework_seen import Seen
     from bakeoff.worker.framework_validation import validate
@@ -181,6 +188,8 @@ def _run(
     )
     if job.probe:
         watch.probe, watch.validate = Probe(), lambda *_: None
+    module.load()
+    Phases(events)
     try:
         resolved = module.run(run_dir / job.config_file, watch)
     except SystemExit as error:

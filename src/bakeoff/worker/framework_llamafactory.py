@@ -28,6 +28,10 @@ def settings(job: FrameworkJob, run_dir: Path) -> dict[str, Any]:
     return {}
 
 
+def load() -> None:
+    from llamafactory.train import tuner  # noqa: F401
+
+
 def run(config: Path, watch: Any) -> dict[str, Any]:
     """Do what ``llamafactory-cli train`` does on one device."""
     import torch
@@ -45,7 +49,6 @@ def run(config: Path, watch: Any) -> dict[str, Any]:
     def keep_resolved(arguments: Any) -> Any:
         parsed = parse(arguments)
         resolved.extend(parsed)
-        watch.events.phase("load_model")
         return parsed
 
     tuner.get_train_args = keep_resolved

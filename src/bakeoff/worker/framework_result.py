@@ -12,6 +12,7 @@ import torch
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_seen import Seen
+from bakeoff.worker.model_flops import flops_of, num_token_pairs
 
 if TYPE_CHECKING:
     from bakeoff.worker.framework import Prepared
@@ -65,12 +66,11 @@ class Facts:
             "pad_token_id": self.prepared.pad_token,
             "num_torch_threads": torch.get_num_threads(),
         }
-        cuda = torch.cuda.is_available() and arguments.device.type == "cuda"
         self.counts = {
-            "peak_device_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,
-            "peak_device_reserved_bytes": torch.cuda.max_memory_reserved() if cuda else None,
             "num_total_parameters": sum(_size(p) for p in parameters.values()),
             "num_trained_parameters": sum(p.numel() for p in trained),
+            "num_token_pairs": num_token_pairs(self.prepared.train.rows),
+            **flops_of(model),
         }
 
     def result(self) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _DIVISOR = "num_items_in_batch"
 class StepCounts:
     """Of one optimiser step."""
 
+    num_rows: int
     num_tokens: int
     num_label_tokens: int
     divisor: int | None
@@ -50,6 +51,7 @@ class Seen:
         if self.difference is None:
             self.difference = _difference(rows, self._expected.of_step(step), step)
         return StepCounts(
+            len(rows),
             sum(len(row.token_ids) for row in rows),
             sum(row.num_targets for row in rows),
             None if divisor is None else int(divisor),

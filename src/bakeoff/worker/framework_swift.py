@@ -32,7 +32,11 @@ def settings(job: FrameworkJob, _: Path) -> dict[str, Any]:
             "The model brings Python code of its own, which ms-swift runs without asking. Set "
             "`model.trust_remote_code: true` if you trust it, or use another backend."
         )
-    return {"model_type": _model_type(config), **_trained_layers(job, config)}
+    return {"model_type": model_type(config), **_trained_layers(job, config)}
+
+
+def load() -> None:
+    from swift.pipelines import SwiftSft  # noqa: F401
 
 
 def run(config: Path, watch: Any) -> dict[str, Any]:
@@ -44,7 +48,6 @@ def run(config: Path, watch: Any) -> dict[str, Any]:
     trainer.DEFAULT_CALLBACKS = [*trainer.DEFAULT_CALLBACKS, watch]
     arguments = [str(config)]
     parse_yaml_args(arguments)
-    watch.events.phase("load_model")
     pipeline = SwiftSft(arguments)
     pipeline.main()
     return plain_values(vars(pipeline.args))
@@ -69,7 +72,7 @@ def _read_json(path: Path) -> dict[str, Any]:
     return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
 
-def _model_type(config: dict[str, Any]) -> str | None:
+def model_type(config: dict[str, Any]) -> str | None:
     """One of ms-swift's kinds for the architecture; they differ in templates, which we set.
 
     Where an export is made without ms-swift, transformers' own word, which is most often one.

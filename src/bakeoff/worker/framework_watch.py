@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-import torch
 from transformers import TrainerCallback
 
 from bakeoff.worker.events import Events
@@ -40,8 +39,6 @@ class Watch(TrainerCallback):
     _since: float = field(default_factory=time.perf_counter)
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **its: Any) -> None:
-        if torch.cuda.is_available():
-            torch.cuda.reset_peak_memory_stats()
         self._done = state.global_step
         if self._done:
             self.events.resume(self._done)
@@ -104,6 +101,7 @@ class Watch(TrainerCallback):
             learning_rate=self._rate,
             grad_norm=norm,
             seconds=seconds,
+            num_rows=counts.num_rows,
             num_tokens=counts.num_tokens,
             num_label_tokens=counts.num_label_tokens,
         )

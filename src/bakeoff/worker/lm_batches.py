@@ -7,7 +7,7 @@ fit in memory is tried again at half the size.
 """
 
 import gc
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -20,6 +20,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError, is_out_of_memory
+from bakeoff.worker.stops import Stops
 
 _CHOICE_BATCHES_PER_REPORT = 16
 
@@ -38,21 +39,9 @@ class Ending:
 class RowStops(StoppingCriteria):
     """Ends each row of a batch at its own first stop string or end-of-sequence token."""
 
-    def __init__(
-        self,
-        tokenizer: Any,
-        stops: Sequence[str],
-        *,
-        eos_ids: frozenset[int],
-        num_prompt_tokens: int,
-    ) -> None:
-        self._tokenizer = tokenizer
-        self._stops = [stop for stop in stops if stop]
-        self._eos_ids = eos_ids
+    def __init__(self, stops: Stops, *, num_prompt_tokens: int) -> None:
+        self._stops = stops
         self._num_prompt_tokens = num_prompt_tokens
-        # The tail that is read for stop strings. One may come in more tokens than the tokenizer
-        # would make of it, but in no more than one a byte.
-        self._window = max((len(stop.encode("utf-8")) for stop in self._stops), default=1) + 1
         self.num_tokens: list[int | None] = []
         """Of each row, the tokens generated until it ended; None while it goes on."""
 
@@ -62,13 +51,13 @@ class RowStops(StoppingCriteria):
         if not self.num_tokens:
             self.num_tokens = [None] * len(generated)
         going = [row for row, length in enumerate(self.num_tokens) if length is None]
-        tails = generated[going, -self._window :].tolist()
-        texts = self._tokenizer.batch_decode(tails)
-        for row, tail, text in zip(going, tails, texts, strict=True):
-            if tail[-1] in self._eos_ids or any(stop in text for stop in self._stops):
+        ended = self._stops.ended(generated[going, -self._stops.window :].tolist())
+        for row, has_ended in zip(going, ended, strict=True):
+            if has_ended:
                 self.num_tokens[row] = generated.shape[1]
-        ended = [length is not None for length in self.num_tokens]
-        return torch.tensor(ended, device=input_ids.device)
+        return torch.tensor(
+            [length is not None for length in self.num_tokens], device=input_ids.device
+        )
 
     def endings(self, num_generated_tokens: int) -> list[Ending]:
         return [
@@ -84,6 +73,9 @@ def _always(date: str) -> Callable[[str], str]:
 
 class BatchedLM(HFLM):
     """Answers the requests of ONE task; afterwards ``endings`` says how each answer ended."""
+
+    generation = "padded batches by transformers"
+    """How the requests were answered."""
 
     def __init__(
         self,
@@ -239,9 +231,7 @@ class BatchedLM(HFLM):
         num_prompt_tokens = context.shape[1]
         self.stop_strings = stop
         stops = RowStops(
-            self.tokenizer,
-            stop,
-            eos_ids=self._eos_ids(),
+            Stops(self.tokenizer, stop, eos_ids=self.eos_ids()),
             num_prompt_tokens=num_prompt_tokens,
         )
         if not settings.get("do_sample"):
@@ -257,7 +247,7 @@ class BatchedLM(HFLM):
         self._batch_endings.extend(stops.endings(output.shape[1] - num_prompt_tokens))
         return output
 
-    def _eos_ids(self) -> frozenset[int]:
+    def eos_ids(self) -> frozenset[int]:
         ids = self.model.generation_config.eos_token_id
         if ids is None:
             return frozenset()

@@ -94,6 +94,7 @@ class Loop:
             learning_rate=rate,
             grad_norm=norm_value,
             seconds=seconds,
+            num_rows=len(rows),
             num_tokens=sum(len(row.token_ids) for row in rows),
             num_label_tokens=num_targets,
         )

@@ -1,6 +1,7 @@
 """The machine and the environment as a worker sees them."""
 
 import ctypes
+import importlib
 import json
 import os
 import platform
@@ -54,6 +55,14 @@ def hardware() -> dict[str, Any]:
         "cuda_version": torch.version.cuda,
         "driver": _gpu_driver() if cuda else None,
     }
+
+
+def import_libraries(*, with_adapter: bool) -> None:
+    """Before anything is loaded, so that their time and memory do not count as the model's."""
+    importlib.import_module("transformers.models.auto.modeling_auto")
+    importlib.import_module("transformers.modeling_utils")
+    if with_adapter:
+        importlib.import_module("peft")
 
 
 def write_environment(run_dir: Path) -> dict[str, Any]:

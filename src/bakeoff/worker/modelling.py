@@ -128,7 +128,7 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
         max_tokens=_LEAN_TOKENS if job.train.is_lean else None,
         autocast=torch.bfloat16 if is_mixed else None,
     )
-    if not job.trust_remote_code:
+    if job.lora is not None and not job.trust_remote_code:
         trainee.num_lanes = _count_lanes(trainee, job.train.batch_size)
     return trainee
 
@@ -136,8 +136,9 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
 def _count_lanes(trainee: Trainee, batch_size: int) -> int:
     """How many passes may run side by side; together they never hold more than ``batch_size`` rows.
 
-    One if memory counts, if the order of random numbers matters, or if rows are padded, which is
-    the way of models that we know little of.
+    For adapters only: where whole layers are trained, each of the smaller passes would add
+    gradients as large as the model. One if memory counts, if the order of random numbers matters,
+    or if rows are padded, which is the way of models that we know little of.
     """
     is_plain = trainee.packing is not None and trainee.max_tokens is None
     if not is_plain or trainee.model.device.type != "cpu" or _has_dropout(trainee.model):

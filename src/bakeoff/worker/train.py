@@ -17,7 +17,14 @@ from bakeoff.worker.checkpoint import Checkpoints
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.loop import Loop
-from bakeoff.worker.machine import choose_device, set_seeds, write_environment, write_json_atomic
+from bakeoff.worker.machine import (
+    choose_device,
+    import_libraries,
+    set_seeds,
+    write_environment,
+    write_json_atomic,
+)
+from bakeoff.worker.model_flops import flops_of, num_token_pairs
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.optimizer import build_optimizer
 from bakeoff.worker.preparation import prepare_rows
@@ -48,6 +55,7 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     environment = write_environment(run_dir)
     device = choose_device(job.device)
     set_seeds(job.seed)
+    import_libraries(with_adapter=job.lora is not None)
 
     events.phase("load_data")
     tokenizer = load_tokenizer(job)
@@ -62,8 +70,6 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     )
     loop = _build_loop(job, trainee, train, validation, events=events, checkpoints=checkpoints)
     _check_first_batch(loop, end_token(tokenizer))
-    if device.type == "cuda":
-        torch.cuda.reset_peak_memory_stats()
     if job.probe:
         loop.validation_rows = []
         loop.probe = Probe()
@@ -162,7 +168,6 @@ def _check_first_batch(loop: Loop, end: int) -> None:
 
 def _facts(train: Rows, loop: Loop) -> dict[str, Any]:
     """What the training saw and needed, as `bakeoff.schema.results.TrainResult` has it."""
-    cuda = loop.device.type == "cuda"
     return {
         "num_examples": len(train.rows),
         "num_train_tokens": train.num_tokens,
@@ -170,10 +175,10 @@ def _facts(train: Rows, loop: Loop) -> dict[str, Any]:
         "num_truncated": train.num_truncated,
         "num_dropped": train.num_dropped,
         "batch_digest": digest_order(train.rows, loop.order, loop.num_steps),
-        "peak_device_allocated_bytes": torch.cuda.max_memory_allocated() if cuda else None,
-        "peak_device_reserved_bytes": torch.cuda.max_memory_reserved() if cuda else None,
         "num_total_parameters": sum(p.numel() for p in loop.trainee.model.parameters()),
         "num_trained_parameters": sum(p.numel() for p in loop.trainee.trained.values()),
+        "num_token_pairs": num_token_pairs(train.rows),
+        **flops_of(loop.trainee.model),
     }
 
 

@@ -1,0 +1,105 @@
+"""What the engines that run under lm-evaluation-harness in bakeoff's own environment share."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any, ClassVar
+
+from bakeoff.evals.prompt_check import check_prompt
+from bakeoff.evals.task_file import TASK_NAME, asks_by_chat_template, render_task_file
+from bakeoff.interfaces import Inputs
+from bakeoff.schema.chat_template import CHAT_DATE
+from bakeoff.schema.events import Event, read_events_file
+from bakeoff.schema.plan import OWN_TASK, EvalPlan, Launch, Problem
+from bakeoff.schema.results import EvalResult
+from bakeoff.worker_launch import OFFLINE, worker_launch
+
+_TASK_FOLDER = PurePosixPath("task")
+
+
+class HarnessEngine:
+    """Translates an evaluation into a job of ``bakeoff.worker.evaluate``, which knows its name."""
+
+    requirements: ClassVar[tuple[str, ...]] = (
+        "datasets>=4",
+        "lm-eval>=0.4.13",
+        "peft>=0.18",
+        "torch>=2.8",
+        "transformers>=5",
+    )
+
+    def check(self, plan: EvalPlan) -> Sequence[Problem]:
+        if plan.task == OWN_TASK:
+            return check_prompt(plan.prompt)
+        if not all(letter.isalnum() or letter in "_-." for letter in plan.task):
+            # The harness would expand a pattern to many tasks, and take a path for a file.
+            return [
+                Problem(
+                    key="evaluate.tasks",
+                    message=f"`{plan.task}` is not the name of one task",
+                    hint="write `data`, or a name that `lm_eval ls tasks` lists, such as `gsm8k`",
+                )
+            ]
+        return []
+
+    def render(self, plan: EvalPlan, inputs: Inputs, run_dir: Path) -> Launch:
+        own = plan.task == OWN_TASK
+        files = {}
+        if own:
+            files[_TASK_FOLDER / f"{TASK_NAME}.yaml"] = render_task_file(
+                data_dir=inputs.data_dir,
+                has_validation=inputs.has_validation,
+                prompt=plan.prompt,
+                num_fewshot=plan.num_fewshot,
+                max_new_tokens=plan.max_new_tokens,
+            )
+        env = {"TOKENIZERS_PARALLELISM": "false", **(OFFLINE if own else {})}
+        return worker_launch(
+            "evaluate", _job(plan, inputs), python=inputs.python, env=env, files=files
+        )
+
+    def read_events(self, run_dir: Path) -> Iterator[Event]:
+        return read_events_file(run_dir / "events.jsonl")
+
+    def read_result(self, run_dir: Path) -> EvalResult:
+        """What a finished evaluation left.
+
+        Raises:
+            FileNotFoundError: the evaluation did not finish.
+        """
+        return EvalResult.model_validate_json((run_dir / "result.json").read_text(encoding="utf-8"))
+
+
+def _job(plan: EvalPlan, inputs: Inputs) -> dict[str, Any]:
+    own = plan.task == OWN_TASK
+    return {
+        "engine": plan.engine,
+        "model_dir": str(inputs.model_dir),
+        "artefact_dir": None if inputs.artefact_dir is None else str(inputs.artefact_dir),
+        "task": TASK_NAME if own else plan.task,
+        "task_label": plan.task,
+        "task_dir": str(_TASK_FOLDER) if own else None,
+        "num_fewshot": plan.num_fewshot,
+        "limit": plan.limit,
+        "max_new_tokens": plan.max_new_tokens,
+        "batch_size": plan.batch_size,
+        "precision": plan.precision,
+        "merged": plan.merged,
+        "device": plan.device,
+        "seed": plan.seed,
+        "trust_remote_code": plan.trust_remote_code,
+        "prompt_template": plan.prompt.template,
+        "chat": _chat(plan),
+    }
+
+
+def _chat(plan: EvalPlan) -> dict[str, Any] | None:
+    """How the harness puts a question into a chat; None: the prompt stands as the task has it."""
+    prompt = plan.prompt
+    own = plan.task == OWN_TASK
+    if not asks_by_chat_template(prompt, own=own, num_fewshot=plan.num_fewshot):
+        return None
+    return {
+        "template": None if prompt.template == "chat" else prompt.template,
+        "system": prompt.system,
+        "date": CHAT_DATE,
+    }

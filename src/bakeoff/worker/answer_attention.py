@@ -1,0 +1,286 @@
+"""Attention for answering questions: packed segments and kept keys, nothing padded.
+
+Registered with transformers under a name, it replaces the attention of every layer of any model
+that lets it be replaced, and keeps keys and values itself; the model runs as if it had no cache.
+What a forward pass holds is set before it, as an attribute (see ``bakeoff.worker.attention``).
+
+A forward pass is one line of tokens. It holds either segments, each of which sees the shared
+prefix, its parent and its own earlier tokens; or one next token of each row that is being answered.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.nn.functional import scaled_dot_product_attention
+
+from bakeoff.worker.attention import refuse_unknown
+
+NAME = "bakeoff_answers"
+
+_BLOCK = 128
+"""Queries at a time on a CPU: the scores of a block stay in its cache."""
+
+
+@dataclass(frozen=True)
+class Segment:
+    """Neighbouring tokens of the line that belong to one text."""
+
+    tokens: slice
+    parent: slice | None = None
+    """Tokens of the same line that come before them: a context that several segments share."""
+
+    slot: int | None = None
+    """Where their keys and values are kept."""
+
+
+@dataclass(frozen=True)
+class NextTokens:
+    """One token in each of the first slots."""
+
+    lengths: torch.Tensor
+    """(rows,): how many tokens the slot holds before it."""
+
+    mask: torch.Tensor
+    """(rows, 1, 1, capacity), minus infinity where the slot holds nothing of the row."""
+
+
+@dataclass
+class KeyValues:
+    """Keys and values by layer; room is made when a layer is first met.
+
+    Args:
+        num_slots: rows that are answered at a time.
+        capacity: tokens of the longest row, the shared prefix not counted.
+    """
+
+    num_slots: int
+    capacity: int
+    slots: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    """Keys and values, each (slots, key heads, capacity, size)."""
+
+    prefix: dict[int, tuple[torch.Tensor, torch.Tensor]] = field(default_factory=dict)
+    """Keys and values of the shared prefix, each (key heads, P, size)."""
+
+    def of_layer(
+        self, layer: int, key: torch.Tensor, value: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
+        """The room of a layer, for keys and values like these: (1, key heads, T, size)."""
+        if layer not in self.slots:
+            # A weight of zero does not hide what is not a number in memory that was never written.
+            keys, values = (
+                kind.new_zeros(self.num_slots, kind.shape[1], self.capacity, kind.shape[3])
+                for kind in (key, value)
+            )
+            self.slots[layer] = keys, values
+        return self.slots[layer]
+
+    def move(self, source: int, target: int, length: int) -> None:
+        """Put a row of so many tokens into another slot."""
+        for kinds in self.slots.values():
+            for kind in kinds:
+                kind[target, :, :length] = kind[source, :, :length]
+
+
+class AnswerAttention:
+    """Causal attention over what ``segments`` or ``lengths`` say."""
+
+    def __init__(self) -> None:
+        self.kept = KeyValues(0, 0)
+        self.segments: tuple[Segment, ...] = ()
+        self.is_prefix = False
+        """Whether the line is the prefix that all later segments and rows see."""
+
+        self.longest = 0
+        """Tokens of the longest text that is expected."""
+
+        self.next_tokens: NextTokens | None = None
+
+    def set_segments(self, segments: list[Segment]) -> None:
+        self.segments = tuple(segments)
+        self.next_tokens = None
+
+    def set_next_tokens(self, lengths: list[int], *, dtype: torch.dtype, device: Any) -> None:
+        """One token in each of the first slots, which hold so many tokens."""
+        before = torch.tensor(lengths, device=device)
+        # Up to the end of the slots: matrices cut out of them would be copied before each product.
+        places = torch.arange(self.kept.capacity, device=device)
+        mask = torch.zeros(len(lengths), len(places), dtype=dtype, device=device)
+        mask.masked_fill_(places > before[:, None], float("-inf"))
+        self.next_tokens = NextTokens(before, mask[:, None, None])
+
+    def __call__(
+        self,
+        module: torch.nn.Module,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        attention_mask: torch.Tensor | None,
+        *,
+        scaling: float | None = None,
+        **others: Any,
+    ) -> tuple[torch.Tensor, None]:
+        """Attend; the arguments are those of ``bakeoff.worker.attention.PackedAttention``.
+
+        Returns:
+            (1, T, heads, size), and None for the weights.
+
+        Raises:
+            NotImplementedError: the architecture asks for more than plain causal attention.
+        """
+        refuse_unknown(attention_mask, others, longest=self.longest)
+        layer = int(module.layer_idx)
+        scale = query.shape[-1] ** -0.5 if scaling is None else scaling
+        if self.next_tokens is not None:
+            room = self.kept.of_layer(layer, key, value)
+            _keep(room, self.next_tokens, key, value)
+            prefix = self.kept.prefix.get(layer)
+            return _attend_next(query * scale, room, prefix, self.next_tokens), None
+        if self.is_prefix:
+            self.kept.prefix[layer] = key[0], value[0]
+        return self._segments(layer, query, key, value, scale), None
+
+    def _segments(
+        self,
+        layer: int,
+        query: torch.Tensor,
+        key: torch.Tensor,
+        value: torch.Tensor,
+        scale: float,
+    ) -> torch.Tensor:
+        attended = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
+        for segment in self.segments:
+            own = segment.tokens
+            if segment.slot is not None:
+                length = own.stop - own.start
+                keys, values = self.kept.of_layer(layer, key, value)
+                keys[segment.slot, :, :length] = key[0, :, own]
+                values[segment.slot, :, :length] = value[0, :, own]
+            before = [] if self.is_prefix else list(self._before(layer, segment, key, value))
+            attended[0, own] = _attend(
+                query[0, :, own],
+                torch.cat([*(keys for keys, _ in before), key[0, :, own]], dim=1),
+                torch.cat([*(values for _, values in before), value[0, :, own]], dim=1),
+                scale,
+            )
+        return attended
+
+    def _before(self, layer: int, segment: Segment, key: torch.Tensor, value: torch.Tensor) -> Any:
+        if layer in self.kept.prefix:
+            yield self.kept.prefix[layer]
+        if segment.parent is not None:
+            yield key[0, :, segment.parent], value[0, :, segment.parent]
+
+
+def _keep(
+    room: tuple[torch.Tensor, torch.Tensor],
+    tokens: NextTokens,
+    key: torch.Tensor,
+    value: torch.Tensor,
+) -> None:
+    rows = torch.arange(len(tokens.lengths), device=tokens.lengths.device)
+    for kept, new in zip(room, (key, value), strict=True):
+        kept[rows, :, tokens.lengths] = new[0].transpose(0, 1)
+
+
+def _attend_next(
+    query: torch.Tensor,
+    room: tuple[torch.Tensor, torch.Tensor],
+    prefix: tuple[torch.Tensor, torch.Tensor] | None,
+    tokens: NextTokens,
+) -> torch.Tensor:
+    """Each row's new token over its own slot and the prefix.
+
+    Args:
+        query: (1, heads, rows, size), scaled.
+        room: keys and values, each (slots, key heads, capacity, size).
+        prefix: keys and values, each (key heads, P, size).
+        tokens: of each row.
+
+    Returns:
+        (1, rows, heads, size)
+    """
+    num_rows = len(tokens.lengths)
+    keys, values = (kind[:num_rows] for kind in room)
+    num_groups = keys.shape[1]
+    # (rows, key heads, heads per key head, size)
+    asked = query[0].transpose(0, 1).reshape(num_rows, num_groups, -1, query.shape[3])
+    scores = asked @ keys.transpose(2, 3) + tokens.mask
+    if prefix is None:
+        attended = scores.softmax(-1) @ values
+    else:
+        # All rows ask the same keys: one matrix product for all of them.
+        prefix_keys, prefix_values = prefix
+        length = prefix_keys.shape[1]
+        together = asked.transpose(0, 1).reshape(num_groups, -1, query.shape[3])
+        shared = (together @ prefix_keys.transpose(1, 2)).view(num_groups, num_rows, -1, length)
+        weights = torch.cat([shared.transpose(0, 1), scores], dim=-1).softmax(-1)
+        of_prefix = weights[..., :length].transpose(0, 1).reshape(num_groups, -1, length)
+        attended = (of_prefix @ prefix_values).view(num_groups, num_rows, -1, values.shape[3])
+        attended = attended.transpose(0, 1) + weights[..., length:] @ values
+    return attended.reshape(1, num_rows, query.shape[1], -1)
+
+
+def _attend(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """The last tokens of a text over all of it.
+
+    Args:
+        query: (heads, T, size)
+        key: (key heads, T + earlier tokens, size)
+        value: like ``key``.
+        scale: of the scores.
+
+    Returns:
+        (T, heads, size)
+    """
+    if query.device.type == "cpu":
+        return _attend_in_blocks(query * scale, key, value)
+    num_per_key = query.shape[0] // key.shape[0]
+    length, num_keys = query.shape[1], key.shape[1]
+    mask = None
+    if length < num_keys:
+        mask = torch.ones(length, num_keys, dtype=torch.bool, device=query.device)
+        mask = mask.tril_(num_keys - length)
+    attended = scaled_dot_product_attention(
+        query[None],
+        key.repeat_interleave(num_per_key, 0)[None],
+        value.repeat_interleave(num_per_key, 0)[None],
+        attn_mask=mask,
+        is_causal=mask is None,
+        scale=scale,
+    )
+    return attended[0].transpose(0, 1)
+
+
+def _attend_in_blocks(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
+    """The same by plain matrix products, which on a CPU take a third of the time of torch's kernel.
+
+    A block of queries meets the keys up to its own end only, so that half of the products that a
+    causal mask would hide are never made. Heads that share a key head are one matrix.
+    """
+    num_heads, length, size = query.shape
+    num_groups, num_keys, _ = key.shape
+    attended = query.new_empty(length, num_heads, value.shape[2])
+    future = torch.full((_BLOCK, _BLOCK), float("-inf"), dtype=query.dtype).triu_(1)
+    keys = key.transpose(1, 2)
+    for start in range(0, length, _BLOCK):
+        stop = min(start + _BLOCK, length)
+        num_rows, num_seen = stop - start, num_keys - length + stop
+        asked = query[:, start:stop].reshape(num_groups, -1, size)
+        scores = torch.bmm(asked, keys[:, :, :num_seen])
+        by_row = scores.view(num_heads, num_rows, num_seen)
+        by_row[:, :, num_seen - num_rows :] += future[:num_rows, :num_rows]
+        block = torch.bmm(scores.softmax(-1), value[:, :num_seen])
+        attended[start:stop] = block.view(num_heads, num_rows, -1).transpose(0, 1)
+    return attended
+
+
+def register() -> AnswerAttention:
+    """Make the attention known to transformers under NAME."""
+    from transformers import AttentionInterface
+
+    attention = AnswerAttention()
+    AttentionInterface.register(NAME, attention)
+    return attention

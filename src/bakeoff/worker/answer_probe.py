@@ -1,0 +1,70 @@
+"""Holds the answering of questions to the model as it is, on a few tokens, before it is used.
+
+Whatever else mixes tokens in a model (convolution, recurrence, an unknown attention) shows here.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+
+from bakeoff.worker.answer_attention import AnswerAttention, KeyValues, Segment
+from bakeoff.worker.answering import line_logits
+from bakeoff.worker.modelling import accepts
+
+_NUM_TOKENS = 24
+_TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
+"""Of the relative difference of logits: with SmolLM2-135M rounding in bf16 makes up to 0.03 of it,
+mixing up rows at least 0.2."""
+
+Expected = list[tuple[list[int], torch.Tensor]]
+"""Texts, and all their logits: (T, vocabulary)."""
+
+
+@torch.inference_mode()
+def expected_logits(model: Any, texts: Sequence[list[int]]) -> Expected:
+    """Beginnings of texts, each with other tokens than its neighbours, read one by one.
+
+    Raises:
+        NotImplementedError: the model's attention cannot be replaced.
+    """
+    if not getattr(model, "_supports_attention_backend", False):
+        raise NotImplementedError("the architecture does not let its attention be replaced")
+    if not accepts(model, "position_ids"):
+        raise NotImplementedError("the architecture takes no positions")
+    found = []
+    for number, text in enumerate((list(texts) * 3)[:3]):
+        tokens = (text * _NUM_TOKENS)[: _NUM_TOKENS - number]
+        tokens = tokens[::-1] if number % 2 else tokens
+        ids = torch.tensor([tokens], device=model.device)
+        found.append((tokens, model(input_ids=ids, use_cache=False).logits[0].float()))
+    return found
+
+
+@torch.inference_mode()
+def require_same_logits(model: Any, attention: AnswerAttention, expected: Expected) -> None:
+    """Read all but the last token of each text in one line, then the last ones as next tokens.
+
+    Raises:
+        NotImplementedError: the logits are others.
+    """
+    attention.kept = KeyValues(len(expected), _NUM_TOKENS)
+    line: list[int] = []
+    positions: list[int] = []
+    segments = []
+    for slot, (tokens, _) in enumerate(expected):
+        place = slice(len(line), len(line) + len(tokens) - 1)
+        segments.append(Segment(place, slot=slot))
+        line += tokens[:-1]
+        positions += range(len(tokens) - 1)
+    attention.set_segments(segments)
+    read = line_logits(model, line, positions, None, keeps=False).float()
+    lengths = [len(tokens) - 1 for tokens, _ in expected]
+    attention.set_next_tokens(lengths, dtype=model.dtype, device=model.device)
+    last = [tokens[-1] for tokens, _ in expected]
+    answered = line_logits(model, last, lengths, None, keeps=False).float()
+    for slot, (_, logits) in enumerate(expected):
+        found = torch.cat([read[segments[slot].tokens], answered[slot, None]])
+        difference = float((found - logits).norm() / logits.norm())
+        if not difference <= _TOLERANCES[model.dtype]:
+            raise NotImplementedError(f"the logits would differ by {difference:.1%}")
