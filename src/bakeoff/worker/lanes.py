@@ -1,7 +1,7 @@
 """Passes of one step side by side on a CPU.
 
-A step on a CPU is ten thousand small operations. Shared by all cores, each ends with cores that
-wait for one another, a third of the time with two cores. Here the cores are parted into lanes that
+A step on a CPU is thousands of small operations. Shared by all cores, each ends with cores that
+wait for one another. Here the cores are parted into lanes that
 never wait: each takes some of the step's rows through a forward and backward pass of its own. The
 gradients are added up in the order of the lanes, so the result does not depend on who is first.
 """
