@@ -20,6 +20,9 @@ _ENVIRONMENT = {
     # page, takes a fifth of a training step on a CPU. Other systems ignore these.
     "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
     "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
+    # One heap for all threads: those of its own that glibc gives to a thread are given back to the
+    # system whenever they are empty, whatever the thresholds say.
+    "MALLOC_ARENA_MAX": "1",
 }
 JobKind = Literal[
     "train",

@@ -43,6 +43,7 @@ TRAIN = {
     "adam_epsilon": 1e-6,
     "max_grad_norm": 0.0,
     "gradient_checkpointing": True,
+    "memory": "lean",
     "validate_every": 5,
     "save_every": 0,
 }

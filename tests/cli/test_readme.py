@@ -15,7 +15,17 @@ PAGES = [
     "README.zh-CN.md",
     *(
         f"docs/guide/{name}.md"
-        for name in ("benchmarks", "data", "environments", "first-study", "fit", "frameworks")
+        for name in (
+            "benchmarks",
+            "built-in-trainer",
+            "data",
+            "environments",
+            "evaluation",
+            "first-study",
+            "fit",
+            "frameworks",
+            "measurement",
+        )
     ),
 ]
 

@@ -142,12 +142,42 @@ def test_gradient_checkpointing_changes_nothing(tmp_path):
     assert_equal_within(trainee, folder, rows, 1e-5)
 
 
-def test_a_model_that_cannot_leave_out_logits_gives_the_same(tmp_path):
+def test_the_loss_takes_the_output_layer_in_unless_the_model_changes_its_logits(tmp_path):
+    rows = make_rows()
+    kinds = ("llama", "gemma", "granite")  # granite divides them
+    for kind in kinds:
+        save_model(tmp_path / kind, kind, PACKED[kind])
+    with_decoder = [load(tmp_path / kind, rows).decoder is not None for kind in kinds]
+    assert with_decoder == [True, True, False]
+
+
+@pytest.mark.parametrize("can_keep_logits", [True, False])
+def test_a_loss_from_logits_is_the_same(can_keep_logits, tmp_path):
     rows, folder = make_rows(), save_model(tmp_path, "llama", PACKED["llama"])
     trainee = load(folder, rows)
     assert trainee.can_keep_logits
-    trainee.can_keep_logits = False
+    trainee.decoder, trainee.can_keep_logits = None, can_keep_logits
     assert_equal_within(trainee, folder, rows, 1e-5)
+
+
+def test_lean_memory_recomputes_and_takes_few_tokens_at_a_time(tmp_path, monkeypatch):
+    monkeypatch.setattr("bakeoff.worker.modelling._LEAN_TOKENS", 20)
+    rows, folder = make_rows(), save_model(tmp_path, "llama", PACKED["llama"])
+    trainee = load(folder, rows, memory="lean")
+    assert all(layer.gradient_checkpointing for layer in trainee.model.model.layers)
+    portions = trainee.portions(rows, 4)
+    assert [[len(row.token_ids) for row in rows] for rows in portions] == [[9], [14, 2], [11]]
+    expected_loss, expected = plain_loss(folder, rows)
+    trainee.model.train()
+    num_targets = sum(row.num_targets for row in rows)
+    total = 0.0
+    for portion in portions:
+        loss = trainee.cross_entropy(trainee.make_batch(portion), num_targets)
+        loss.backward()
+        total += loss.item()
+    assert total == pytest.approx(expected_loss, rel=1e-5)
+    for name, parameter in trainee.trained.items():
+        torch.testing.assert_close(parameter.grad, expected[name], rtol=1e-3, atol=1e-4)
 
 
 def test_in_bf16_the_loss_is_that_of_the_padded_batch_within_rounding(tmp_path):
@@ -186,7 +216,9 @@ def test_cross_entropy_and_its_gradient_are_those_of_torch():
     torch.testing.assert_close(gradient, expected_gradient)
 
 
-def test_attention_has_the_gradients_of_its_formula():
+@pytest.mark.parametrize("tile_tokens", [128, 2])
+def test_attention_has_the_gradients_of_its_formula(tile_tokens, monkeypatch):
+    monkeypatch.setattr("bakeoff.worker.attention._TILE_TOKENS", tile_tokens)
     generator = torch.Generator().manual_seed(0)
     inputs = [
         torch.randn(1, heads, 7, 4, generator=generator, dtype=torch.float64, requires_grad=True)

@@ -262,11 +262,19 @@ class TrainSpec(RecipePart):
     gradient_checkpointing: bool = False
     """Recompute activations in the backward pass: less memory, about a third more time."""
 
+    memory: Literal["fast", "lean"] = "fast"
+    """`lean`: as little memory as is possible without other results: activations are recomputed,
+    and a pass takes a few hundred tokens. Frameworks get `gradient_checkpointing: true`."""
+
     validate_every: Count = 0
     """Steps between validation losses; 0: only before the first and after the last step."""
 
     save_every: Count = 50
     """Steps between checkpoints from which a killed training goes on; 0: none."""
+
+    @property
+    def recomputes_activations(self) -> bool:
+        return self.gradient_checkpointing or self.memory == "lean"
 
 
 class LoraSpec(RecipePart):

@@ -10,13 +10,9 @@ import torch
 
 from bakeoff.worker.answer_attention import AnswerAttention, KeyValues, Segment
 from bakeoff.worker.answering import line_logits
-from bakeoff.worker.modelling import accepts
+from bakeoff.worker.modelling import TOLERANCES, accepts
 
 _NUM_TOKENS = 24
-_TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
-"""Of the relative difference of logits: with SmolLM2-135M rounding in bf16 makes up to 0.03 of it,
-mixing up rows at least 0.2."""
-
 Expected = list[tuple[list[int], torch.Tensor]]
 """Texts, and all their logits: (T, vocabulary)."""
 
@@ -66,5 +62,5 @@ def require_same_logits(model: Any, attention: AnswerAttention, expected: Expect
     for slot, (_, logits) in enumerate(expected):
         found = torch.cat([read[segments[slot].tokens], answered[slot, None]])
         difference = float((found - logits).norm() / logits.norm())
-        if not difference <= _TOLERANCES[model.dtype]:
+        if not difference <= TOLERANCES[model.dtype]:
             raise NotImplementedError(f"the logits would differ by {difference:.1%}")

@@ -7,12 +7,15 @@ checkpointing) run in another thread, out of reach of a context variable.
 """
 
 import functools
-import itertools
+import threading
 from typing import Any
 
 import torch
 
 NAME = "bakeoff_packed"
+
+_TILE_TOKENS = 128
+"""Queries of a tile: fewer leave out more of the masked scores, but make smaller products."""
 
 _CHANGES_RESULT = ("softcap", "s_aux", "position_bias", "head_mask")
 """Arguments of some architectures' attention that would change the result if ignored."""
@@ -22,7 +25,17 @@ class PackedAttention:
     """Causal attention within each of the packed rows."""
 
     def __init__(self) -> None:
-        self.row_lengths: tuple[int, ...] = ()
+        self._latest: tuple[int, ...] = ()
+        self._by_thread: dict[int, tuple[int, ...]] = {}
+
+    @property
+    def row_lengths(self) -> tuple[int, ...]:
+        """As set by this thread; in a thread that never did, as set last by any."""
+        return self._by_thread.get(threading.get_ident(), self._latest)
+
+    @row_lengths.setter
+    def row_lengths(self, lengths: tuple[int, ...]) -> None:
+        self._latest = self._by_thread[threading.get_ident()] = lengths
 
     def __call__(
         self,
@@ -76,8 +89,9 @@ def refuse_unknown(mask: torch.Tensor | None, others: dict[str, Any], *, longest
         raise NotImplementedError("the architecture uses a mask or dropout of its own")
 
 
+@functools.cache
 def register() -> PackedAttention:
-    """Make the attention known to transformers under NAME."""
+    """Make the attention known to transformers under NAME: one for all models of the process."""
     from transformers import AttentionInterface
 
     attention = PackedAttention()
@@ -108,11 +122,13 @@ def _attend_by_kernel(
 
 
 class _RowAttention(torch.autograd.Function):
-    """On the CPU: plain matrix products a row, the weights computed anew in the backward pass.
+    """On the CPU: plain matrix products a tile, the weights computed anew in the backward pass.
 
-    For rows of a few hundred tokens this takes half the time of torch's own CPU kernel, whose
-    backward pass is slow, and keeps nothing of size row x row. The recomputation is that of
-    FlashAttention (Dao et al. 2022, arXiv:2205.14135, section 3.1), with one tile a row.
+    A tile is a stretch of one row's queries with all keys up to its end, so that of a long row half
+    of the masked scores are never computed. For rows of a few hundred tokens this takes half the
+    time of torch's own CPU kernel, whose backward pass is slow, and keeps nothing of size row x
+    row. The recomputation is that of FlashAttention (Dao et al. 2022, arXiv:2205.14135, section
+    3.1).
     """
 
     @staticmethod
@@ -126,10 +142,10 @@ class _RowAttention(torch.autograd.Function):
     ) -> torch.Tensor:
         num_heads, num_tokens, _ = query.shape
         attended = query.new_empty(num_tokens, num_heads, value.shape[-1])
-        for row in _spans(row_lengths):
-            weights = _weights(query[:, row], key[:, row], scale)
-            by_head = _ungroup(torch.bmm(weights, value[:, row]), num_heads)
-            attended[row] = by_head.transpose(0, 1)
+        for queries, keys in _tiles(row_lengths):
+            weights = _weights(query[:, queries], key[:, keys], scale)
+            by_head = _ungroup(torch.bmm(weights, value[:, keys]), num_heads)
+            attended[queries] = by_head.transpose(0, 1)
         ctx.save_for_backward(query, key, value)
         ctx.scale, ctx.row_lengths = scale, row_lengths
         return attended
@@ -138,26 +154,34 @@ class _RowAttention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value = ctx.saved_tensors
         num_heads, num_groups = query.shape[0], key.shape[0]
-        grad_query, grad_key, grad_value = map(torch.empty_like, (query, key, value))
-        for row in _spans(ctx.row_lengths):
-            grad = _group(gradients[0][row].transpose(0, 1), num_groups)
-            weights = _weights(query[:, row], key[:, row], ctx.scale)
-            grad_value[:, row] = torch.bmm(weights.transpose(1, 2), grad)
-            grad_weights = torch.bmm(grad, value[:, row].transpose(1, 2))
+        grad_query = torch.empty_like(query)
+        grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
+        for queries, keys in _tiles(ctx.row_lengths):
+            grad = _group(gradients[0][queries].transpose(0, 1), num_groups)
+            weights = _weights(query[:, queries], key[:, keys], ctx.scale)
+            grad_value[:, keys] += torch.bmm(weights.transpose(1, 2), grad)
+            grad_weights = torch.bmm(grad, value[:, keys].transpose(1, 2))
             # The backward pass of softmax in one sweep, as autograd itself calls it.
             grad_scores = torch.ops.aten._softmax_backward_data(
                 grad_weights, weights, -1, weights.dtype
             ).mul_(ctx.scale)
-            grad_query[:, row] = _ungroup(torch.bmm(grad_scores, key[:, row]), num_heads)
-            grad_key[:, row] = torch.bmm(
-                grad_scores.transpose(1, 2), _group(query[:, row], num_groups)
+            grad_query[:, queries] = _ungroup(torch.bmm(grad_scores, key[:, keys]), num_heads)
+            grad_key[:, keys] += torch.bmm(
+                grad_scores.transpose(1, 2), _group(query[:, queries], num_groups)
             )
         return grad_query, grad_key, grad_value, None, None
 
 
-def _spans(row_lengths: tuple[int, ...]) -> list[slice]:
-    ends = list(itertools.accumulate(row_lengths))
-    return [slice(end - length, end) for end, length in zip(ends, row_lengths, strict=True)]
+def _tiles(row_lengths: tuple[int, ...]) -> list[tuple[slice, slice]]:
+    """The queries of each tile, and the keys that any of them sees."""
+    tiles = []
+    first = 0
+    for length in row_lengths:
+        for start in range(first, first + length, _TILE_TOKENS):
+            end = min(start + _TILE_TOKENS, first + length)
+            tiles.append((slice(start, end), slice(first, end)))
+        first += length
+    return tiles
 
 
 def _group(heads: torch.Tensor, num_groups: int) -> torch.Tensor:
@@ -171,11 +195,15 @@ def _ungroup(grouped: torch.Tensor, num_heads: int) -> torch.Tensor:
 
 
 def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
-    """Softmax of the scaled, causally masked scores: (groups, heads per group x L, L)."""
-    num_heads, length, _ = query.shape
-    num_groups = key.shape[0]
+    """Softmax of the scaled, causally masked scores: (groups, heads per group x L, keys).
+
+    The last query stands at the last key.
+    """
+    num_heads, num_queries, _ = query.shape
+    num_groups, num_keys, _ = key.shape
     products = _ungroup(torch.bmm(_group(query, num_groups), key.transpose(1, 2)), num_heads)
-    scores = torch.add(_future(length, query.dtype), products, alpha=scale)
+    future = _future(num_keys, query.dtype)[num_keys - num_queries :]
+    scores = torch.add(future, products, alpha=scale)
     return _group(scores.softmax(dim=-1), num_groups)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 
 from bakeoff.worker.failures import JobError
-from bakeoff.worker.rows import IGNORED, Row
+from bakeoff.worker.rows import IGNORED, Row, RowList
 
 
 @dataclass(frozen=True)
@@ -153,21 +153,33 @@ class Order:
         return torch.randperm(self.num_rows, generator=generator).tolist()
 
 
-def digest_order(rows: list[Row], order: Order, num_steps: int) -> str:
+def digest_order(rows: RowList, order: Order, num_steps: int) -> str:
     """SHA-256 over the token ids and labels of all rows in the order of training."""
-    encoded = [row.to_bytes() for row in rows]
     sha = hashlib.sha256()
     for indices in order.steps(0, num_steps):
         for index in indices:
-            sha.update(encoded[index])
+            sha.update(rows[index].to_bytes())
     return sha.hexdigest()
 
 
-def micro_batches(rows: list[Row], size: int, *, by_length: bool) -> list[list[Row]]:
+def micro_batches(rows: RowList, size: int, *, by_length: bool) -> list[list[Row]]:
     """Portions of at most ``size`` rows; ``by_length`` keeps padding small."""
     if by_length:
         rows = sorted(rows, key=lambda row: len(row.token_ids))
-    return [rows[start : start + size] for start in range(0, len(rows), size)]
+    return [list(rows[start : start + size]) for start in range(0, len(rows), size)]
+
+
+def cut(rows: list[Row], max_tokens: int) -> list[list[Row]]:
+    """The rows, in their order, in portions of at most so many tokens; a longer row is alone."""
+    portions: list[list[Row]] = []
+    num_tokens = 0
+    for row in rows:
+        num_tokens += len(row.token_ids)
+        if not portions or num_tokens > max_tokens:
+            portions.append([])
+            num_tokens = len(row.token_ids)
+        portions[-1].append(row)
+    return portions
 
 
 def check_supervision(batch: Batch, end_token: int) -> None:

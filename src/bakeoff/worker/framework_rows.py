@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.worker.batches import Order
-from bakeoff.worker.rows import Row, Rows, beginning_tokens
+from bakeoff.worker.rows import Row, RowList, Rows, beginning_tokens
 
 Turn = tuple[str, str]
 """What is read, and then what is learned."""
@@ -45,7 +45,7 @@ class Sequence:
     nothing: losses and gradients are sums over label tokens.
     """
 
-    rows: list[Row]
+    rows: RowList
     """The rows of the split; a row may come up several times below."""
 
     indices: list[int | None]
@@ -60,11 +60,10 @@ class Sequence:
 
     def digest(self) -> str:
         """SHA-256 over token ids and labels, as ``batches.digest_order`` makes it."""
-        encoded = [row.to_bytes() for row in self.rows]
         sha = hashlib.sha256()
         for index in self.indices:
             if index is not None:
-                sha.update(encoded[index])
+                sha.update(self.rows[index].to_bytes())
         return sha.hexdigest()
 
 

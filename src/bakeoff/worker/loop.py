@@ -6,14 +6,15 @@ from dataclasses import dataclass
 
 import torch
 
-from bakeoff.worker.batches import Order
+from bakeoff.worker.batches import Batch, Order
 from bakeoff.worker.checkpoint import Checkpoints, restore
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
+from bakeoff.worker.lanes import Lanes, share_out
 from bakeoff.worker.modelling import Trainee
 from bakeoff.worker.optimizer import clip_gradients
 from bakeoff.worker.probe import Probe
-from bakeoff.worker.rows import Row
+from bakeoff.worker.rows import Row, RowList
 from bakeoff.worker.schedule import rate_factor
 from bakeoff.worker.settings import TrainSettings
 
@@ -25,8 +26,8 @@ class Loop:
     trainee: Trainee
     optimizer: torch.optim.Optimizer
     settings: TrainSettings
-    rows: list[Row]
-    validation_rows: list[Row]
+    rows: RowList
+    validation_rows: RowList
     order: Order
     num_steps: int
     num_warmup_steps: int
@@ -34,9 +35,13 @@ class Loop:
     events: Events
     checkpoints: Checkpoints
     probe: Probe | None = None
+    lanes: Lanes | None = None
+    """None: one pass after the other."""
 
     def run(self) -> None:
         """Train from the last checkpoint, or from the start, to the last step."""
+        if self.trainee.num_lanes > 1:
+            self.lanes = Lanes(self.trainee.num_lanes)
         done = self._resume()
         if done == 0:
             self._validate(0)
@@ -45,6 +50,8 @@ class Loop:
             self._step(done, [self.rows[index] for index in indices])
             done += 1
             self._after_step(done)
+        if self.lanes is not None:
+            self.lanes.close()
 
     def _resume(self) -> int:
         """Number of steps that are done already."""
@@ -64,16 +71,15 @@ class Loop:
         rate = self._set_rate(done)
         num_targets = sum(row.num_targets for row in rows)
         self.trainee.model.train()
-        total = torch.zeros((), device=self.device)
-        for portion in self.trainee.portions(rows, self.settings.batch_size):
-            batch = self.trainee.make_batch(portion)
-            if self.probe is not None:
-                self.probe.rows(*batch.rows())
-            batch = batch.to(self.device)
-            loss = self.trainee.cross_entropy(batch, num_targets)
-            loss.backward()
-            total += loss.detach()
         parameters = list(self.trainee.trained.values())
+        if self.lanes is None:
+            total = self._backward(rows, num_targets)
+        else:
+            shares = share_out(rows, self.lanes.num_lanes, self.settings.batch_size)
+            batches = [[self._make_batch(rows) for rows in share] for share in shares]
+            total = self.lanes.backward(
+                batches, parameters, lambda batch: self.trainee.cross_entropy(batch, num_targets)
+            )
         norm = clip_gradients(parameters, self.settings.max_grad_norm)
         self.optimizer.step()
         self.optimizer.zero_grad()
@@ -92,6 +98,23 @@ class Loop:
             num_tokens=sum(len(row.token_ids) for row in rows),
             num_label_tokens=num_targets,
         )
+
+    def _backward(self, rows: list[Row], num_targets: int) -> torch.Tensor:
+        """One pass after the other; the sum of their losses."""
+        total = torch.zeros((), device=self.device)
+        for portion in self.trainee.portions(rows, self.settings.batch_size):
+            loss = self.trainee.cross_entropy(self._make_batch(portion), num_targets)
+            loss.backward()
+            total += loss.detach()
+        return total
+
+    def _make_batch(self, rows: list[Row]) -> Batch:
+        batch = self.trainee.make_batch(rows)
+        if self.probe is not None:
+            self.probe.rows(*batch.rows())
+            if self.trainee.decoder is not None:
+                self.probe.logits(len(batch.targets))
+        return batch.to(self.device)
 
     def _set_rate(self, done: int) -> float:
         rate = self.settings.learning_rate * rate_factor(

@@ -2,15 +2,17 @@
 
 PEFT keeps the adapter in fp32, converts the whole input of each layer to fp32, multiplies in fp32
 and saves the converted input for the backward pass. Here the small matrices are converted to the
-type of the activations instead, as autocast does, and only the input itself is kept. The adapter's
-weights, gradients and optimiser state remain in fp32.
+type of the activations instead, and only the input itself is kept. The adapter's weights,
+gradients and optimiser state remain in fp32.
 """
 
 from types import MethodType
 from typing import Any
 
 import torch
-from torch.nn import functional
+
+from bakeoff.worker import linear
+from bakeoff.worker.linear import Layer
 
 _ADAPTER = "default"
 
@@ -30,6 +32,17 @@ def speed_up(model: torch.nn.Module) -> tuple[int, int]:
     return len(plain), len(layers)
 
 
+def read_layer(module: Any) -> tuple[Layer, float] | None:
+    """The tensors of a linear layer and its adapter's scale; None: it computes something else."""
+    if type(module) is torch.nn.Linear:
+        return Layer(module.weight, module.bias), 1.0
+    if not hasattr(module, "lora_variant") or not _is_plain(module):
+        return None
+    base = module.base_layer
+    small = module.lora_A[_ADAPTER].weight, module.lora_B[_ADAPTER].weight
+    return Layer(base.weight, base.bias, *small), float(module.scaling[_ADAPTER])
+
+
 def _is_plain(layer: Any) -> bool:
     """Whether the layer is x W^T + b + s (x A^T) B^T and nothing else (no dropout, no variant)."""
     from peft.tuners.lora import Linear
@@ -47,41 +60,26 @@ def _is_plain(layer: Any) -> bool:
 
 def _forward(self: Any, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     base = self.base_layer
-    return _LoraLinear.apply(
-        x,
-        base.weight,
-        base.bias,
-        self.lora_A[_ADAPTER].weight,
-        self.lora_B[_ADAPTER].weight,
-        self.scaling[_ADAPTER],
-    )
+    small = self.lora_A[_ADAPTER].weight, self.lora_B[_ADAPTER].weight
+    return _LoraLinear.apply(x, self.scaling[_ADAPTER], base.weight, base.bias, *small)
 
 
 class _LoraLinear(torch.autograd.Function):
-    """x W^T + b + s (x A^T) B^T with frozen W and b (Hu et al. 2021, arXiv:2106.09685, eq. 3)."""
+    """One layer."""
 
     @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, *parts: Any) -> torch.Tensor:
-        weight, bias, adapter_a, adapter_b, scale = parts
-        rows = x.reshape(-1, x.shape[-1])
-        low_rank = rows @ adapter_a.to(x.dtype).T
-        result = functional.linear(rows, weight, bias)
-        result.addmm_(low_rank, adapter_b.to(x.dtype).T, alpha=scale)
-        ctx.save_for_backward(x, weight, low_rank, adapter_a, adapter_b)
+    def forward(ctx: Any, x: torch.Tensor, scale: float, *tensors: Any) -> torch.Tensor:
+        y, low_rank = linear.forward(Layer(*tensors), scale, x.reshape(-1, x.shape[-1]))
+        ctx.save_for_backward(x, low_rank, *tensors)
         ctx.scale = scale
-        return result.view(*x.shape[:-1], -1)
+        return y.view(*x.shape[:-1], -1)
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, weight, low_rank, adapter_a, adapter_b = ctx.saved_tensors
-        rows = x.reshape(-1, x.shape[-1])
-        grad = gradients[0].reshape(-1, weight.shape[0])
-        grad_low_rank = (grad @ adapter_b.to(grad.dtype)).mul_(ctx.scale)
-        grad_x = None
-        if ctx.needs_input_grad[0]:
-            grad_x = grad @ weight
-            grad_x.addmm_(grad_low_rank, adapter_a.to(grad.dtype))
-            grad_x = grad_x.view(x.shape)
-        grad_a = (grad_low_rank.T @ rows).to(adapter_a.dtype)
-        grad_b = (grad.T @ low_rank).to(adapter_b.dtype).mul_(ctx.scale)
-        return grad_x, None, None, grad_a, grad_b, None
+        x, low_rank, *tensors = ctx.saved_tensors
+        layer = Layer(*tensors)
+        grad = gradients[0].reshape(-1, layer.weight.shape[0])
+        back = linear.Backward(layer, ctx.scale, grad, low_rank)
+        grad_x = back.by_input().view(x.shape) if ctx.needs_input_grad[0] else None
+        by_tensors = back.by_tensors(x.reshape(-1, x.shape[-1]), ctx.needs_input_grad[2:])
+        return grad_x, None, *by_tensors

@@ -3,19 +3,23 @@
 import inspect
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 
-from bakeoff.worker import attention, batches, lora, loss
+from bakeoff.worker import attention, batches, fused, lanes, lora, loss
 from bakeoff.worker.batches import Batch
-from bakeoff.worker.rows import Row
+from bakeoff.worker.rows import Row, RowList
 from bakeoff.worker.settings import LoraSettings, TrainJob
 
 _PROBE_TOKENS = 24
-_TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 3e-2}
-"""Of the relative difference of logits; mixing up rows changes them by tens of per cent."""
+TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
+"""Of the relative difference of logits: with SmolLM2-135M rounding in bf16 makes up to 0.03 of it,
+mixing up rows at least 0.2."""
+
+_LEAN_TOKENS = 512
+"""Of a pass with `memory: lean`: enough to keep the matrix products busy."""
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32, "bf16-mixed": torch.float32}
 
@@ -30,6 +34,9 @@ class Trainee:
     model: Any
     """What computes: the model, with the adapter's layers inside."""
 
+    decoder: Any | None
+    """The model without its output layer, if loss and output layer can be computed together."""
+
     can_keep_logits: bool
     make_batch: Callable[[list[Row]], Batch]
     attention_path: str
@@ -38,6 +45,15 @@ class Trainee:
     packing: attention.PackedAttention | None
     adapter_path: str | None = None
     """How the adapter's layers are computed; None: there is no adapter."""
+
+    fused_parts: dict[str, int] = field(default_factory=dict)
+    """How many parts of each kind are one autograd node."""
+
+    num_lanes: int = 1
+    """Passes that may run side by side."""
+
+    max_tokens: int | None = None
+    """Of a forward pass, where memory counts more than time; a single row may have more."""
 
     autocast: torch.dtype | None = None
     """The type that is computed in, where it is not that of the weights."""
@@ -50,9 +66,12 @@ class Trainee:
             if parameter.requires_grad
         }
 
-    def portions(self, rows: list[Row], size: int) -> list[list[Row]]:
+    def portions(self, rows: RowList, size: int) -> list[list[Row]]:
         """The forward passes that ``rows`` take, at most ``size`` rows each."""
-        return batches.micro_batches(rows, size, by_length=self.packing is None)
+        portions = batches.micro_batches(rows, size, by_length=self.packing is None)
+        if self.max_tokens is None:
+            return portions
+        return [part for rows in portions for part in batches.cut(rows, self.max_tokens)]
 
     def cross_entropy(self, batch: Batch, divisor: int) -> torch.Tensor:
         """Summed over the batch's label tokens, divided by ``divisor``; (,) fp32."""
@@ -60,13 +79,21 @@ class Trainee:
             self.packing.row_lengths = batch.row_lengths
         device = batch.token_ids.device.type
         with torch.autocast(device, self.autocast, enabled=self.autocast is not None):
-            logits = loss.logits_of_targets(self.model, batch, can_keep_logits=self.can_keep_logits)
-        return loss.divided_cross_entropy(logits, batch.targets, divisor)
+            if self.decoder is None:
+                logits = loss.logits_of_targets(
+                    self.model, batch, can_keep_logits=self.can_keep_logits
+                )
+                return loss.divided_cross_entropy(logits, batch.targets, divisor)
+            hidden = loss.hidden_of_targets(self.decoder, batch)
+        head = self.model.get_output_embeddings()
+        weight, bias = head.weight, head.bias
+        if self.autocast is not None:
+            hidden, weight = hidden.to(self.autocast), weight.to(self.autocast)
+            bias = bias.to(self.autocast) if bias is not None else None
+        return loss.linear_cross_entropy(hidden, weight, bias, batch.targets, divisor)
 
 
-def load_trainee(
-    job: TrainJob, rows: list[Row], *, pad_token: int, device: torch.device
-) -> Trainee:
+def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.device) -> Trainee:
     """Load the model, add what the method trains, and choose how rows go through it."""
     from transformers import AutoModelForCausalLM
 
@@ -77,17 +104,20 @@ def load_trainee(
         trust_remote_code=job.trust_remote_code,
     ).to(device)
     is_mixed = job.train.precision == "bf16-mixed"
+    decoder = find_decoder(model, _sample_rows(rows)[0])
     packing, attention_path = _choose_attention(model, rows, pad_token=pad_token, is_mixed=is_mixed)
     saved, adapter_path = model, None
     if job.lora is not None:
         saved, adapter_path = _add_adapter(model, job.lora, is_mixed=is_mixed)
+    fused_parts = {} if is_mixed else fused.fuse(model)
     if job.freeze is not None:
         _freeze_all_but_last(model, job.freeze.trainable_layers)
-    if job.train.gradient_checkpointing:
+    if job.train.recomputes_activations:
         _recompute_activations(model)
-    return Trainee(
+    trainee = Trainee(
         saved=saved,
         model=model,
+        decoder=decoder if type(model.get_output_embeddings()) is torch.nn.Linear else None,
         can_keep_logits=accepts(model, "logits_to_keep"),
         make_batch=batches.pack
         if packing is not None
@@ -95,8 +125,34 @@ def load_trainee(
         attention_path=attention_path,
         packing=packing,
         adapter_path=adapter_path,
+        fused_parts=fused_parts,
+        max_tokens=_LEAN_TOKENS if job.train.is_lean else None,
         autocast=torch.bfloat16 if is_mixed else None,
     )
+    if job.lora is not None and not job.trust_remote_code:
+        trainee.num_lanes = _count_lanes(trainee, job.train.batch_size)
+    return trainee
+
+
+def _count_lanes(trainee: Trainee, batch_size: int) -> int:
+    """How many passes may run side by side; together they never hold more than ``batch_size`` rows.
+
+    For adapters only: where whole layers are trained, each of the smaller passes would add
+    gradients as large as the model. One if memory counts, if the order of random numbers matters,
+    or if rows are padded, which is the way of models that we know little of.
+    """
+    is_plain = trainee.packing is not None and trainee.max_tokens is None
+    if not is_plain or trainee.model.device.type != "cpu" or _has_dropout(trainee.model):
+        return 1
+    return min(torch.get_num_threads(), batch_size, lanes.MAX_LANES)
+
+
+def _has_dropout(model: Any) -> bool:
+    return any(getattr(module, "p", 0) for module in model.modules() if _is_dropout(module))
+
+
+def _is_dropout(module: torch.nn.Module) -> bool:
+    return isinstance(module, torch.nn.modules.dropout._DropoutNd)
 
 
 def _freeze_all_but_last(model: Any, num_layers: int) -> None:
@@ -141,7 +197,7 @@ def _recompute_activations(model: Any) -> None:
 
 
 def _choose_attention(
-    model: Any, rows: list[Row], *, pad_token: int, is_mixed: bool
+    model: Any, rows: RowList, *, pad_token: int, is_mixed: bool
 ) -> tuple[attention.PackedAttention | None, str]:
     """Pack the rows if that is known to be right for this model; None: pad them."""
     plain = model.config._attn_implementation
@@ -162,7 +218,7 @@ def _choose_attention(
     return packing, "packed rows, causal attention within each row"
 
 
-def _packing_problem(model: Any, rows: list[Row]) -> str | None:
+def _packing_problem(model: Any, rows: RowList) -> str | None:
     """What is known of the architecture that packing would get wrong."""
     config = model.config.get_text_config()
     if not getattr(model, "_supports_attention_backend", False):
@@ -194,15 +250,15 @@ def _probe(
     parts = _logits(model, batch).split(batch.row_lengths)
     for packed, alone in zip(parts, expected, strict=True):
         difference = float((packed - alone).norm() / alone.norm())
-        if not difference <= _TOLERANCES[model.dtype]:
+        if not difference <= TOLERANCES[model.dtype]:
             return f"packed rows gave logits that differ by {difference:.1%}"
     return None
 
 
-def _sample_rows(rows: list[Row]) -> list[Row]:
+def _sample_rows(rows: RowList) -> list[Row]:
     """Three short beginnings of rows, each with other tokens than its neighbours."""
     samples = []
-    for number, row in enumerate((rows * 3)[:3]):
+    for number, row in enumerate((list(rows[:3]) * 3)[:3]):
         tokens = row.token_ids[: _PROBE_TOKENS - number]
         if number % 2:
             tokens = tokens[::-1]
@@ -222,6 +278,26 @@ def _logits(model: Any, batch: Batch) -> torch.Tensor:
         use_cache=False,
     )
     return output.logits[0].float()
+
+
+@torch.no_grad()
+def find_decoder(model: Any, row: Row) -> Any | None:
+    """The part of the model below its output layer; None if more than a plain layer lies between.
+
+    Some architectures scale or cap the logits: theirs differ from those of the layer alone.
+    """
+    decoder, head = model.base_model, model.get_output_embeddings()
+    if decoder is model or type(head) is not torch.nn.Linear:
+        return None
+    batch = batches.pack([row]).to(model.device)
+    model.eval()
+    expected = _logits(model, batch)
+    output = decoder(input_ids=batch.token_ids, position_ids=batch.position_ids, use_cache=False)
+    hidden = getattr(output, "last_hidden_state", None)
+    if hidden is None:
+        return None
+    difference = (head(hidden)[0].float() - expected).norm() / expected.norm()
+    return decoder if difference <= TOLERANCES[model.dtype] / 10 else None
 
 
 def accepts(model: Any, argument: str) -> bool:

@@ -76,6 +76,10 @@ class Probe:
             [row[here.bool()].tolist() for row, here in zip(labels, kept, strict=True)],
         )
 
+    def logits(self, num_places: int) -> None:
+        """Logits are computed at so many places, past the output layer that is watched."""
+        self._logit_places.append(num_places)
+
     def write(self, run_dir: Path) -> None:
         """Stop watching and write ``probe.json``."""
         for handle in self._handles:

@@ -2,15 +2,19 @@
 
 import json
 from array import array
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, overload
 
 from bakeoff.worker.failures import JobError
 
 IGNORED = -100
 """Label of a token that is not learned, as everywhere in PyTorch."""
+
+
+_NUM_TRIED = 4
+"""Texts on which the fast way of encoding must agree with the tokenizer itself."""
 
 
 @dataclass(frozen=True)
@@ -32,24 +36,49 @@ class Row:
         return array("q", self.token_ids).tobytes() + array("q", self.labels).tobytes()
 
 
+class RowList(Protocol):
+    """A list of rows, or what can be read like one."""
+
+    def __len__(self) -> int: ...
+    def __iter__(self) -> Iterator[Row]: ...
+    @overload
+    def __getitem__(self, index: int, /) -> Row: ...
+    @overload
+    def __getitem__(self, index: slice, /) -> list[Row]: ...
+
+
 @dataclass(frozen=True)
 class Rows:
     """The rows of a split that are used."""
 
-    rows: list[Row]
+    rows: RowList
     num_dropped: int
     """Rows longer than allowed."""
 
     num_truncated: int = 0
     """Rows whose prompt was cut at its beginning."""
 
+    known: Mapping[str, int] = field(default_factory=dict)
+    """What has been counted: `num_tokens`, `num_targets`, and the place of the `longest` row."""
+
     @property
     def num_tokens(self) -> int:
-        return sum(len(row.token_ids) for row in self.rows)
+        counted = self.known.get("num_tokens")
+        return sum(len(row.token_ids) for row in self.rows) if counted is None else counted
 
     @property
     def num_targets(self) -> int:
-        return sum(row.num_targets for row in self.rows)
+        counted = self.known.get("num_targets")
+        return sum(row.num_targets for row in self.rows) if counted is None else counted
+
+    @property
+    def examples(self) -> list[Row]:
+        """The first three and the longest."""
+        place = self.known.get("longest")
+        if place is None:
+            lengths = [len(row.token_ids) for row in self.rows]
+            place = lengths.index(max(lengths)) if lengths else 0
+        return [*self.rows[:3], *self.rows[place : place + 1]]
 
 
 def read_rows(path: Path) -> list[dict[str, Any]]:
@@ -83,9 +112,48 @@ def tokenize(
     Raises:
         JobError: a row is too long and ``overlong`` is ``error``; a row has nothing to learn.
     """
+    return build_rows(
+        raw_rows,
+        encode(raw_rows, tokenizer),
+        (beginning_tokens(tokenizer), end_token(tokenizer)),
+        max_length=max_length,
+        overlong=overlong,
+        loss_on=loss_on,
+    )
+
+
+def encode(raw_rows: list[dict[str, Any]], tokenizer: Any) -> list[list[int]]:
+    """The tokens of every segment of every row, one after the other."""
     texts = [segment["text"] for raw in raw_rows for segment in raw["segments"]]
-    tokens = iter(tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else [])
-    start, end = beginning_tokens(tokenizer), end_token(tokenizer)
+    if not texts:
+        return []
+    fast = getattr(tokenizer, "backend_tokenizer", None)
+    if fast is None:
+        return list(tokenizer(texts, add_special_tokens=False)["input_ids"])
+    few = texts[:_NUM_TRIED]
+    expected = tokenizer(few, add_special_tokens=False)["input_ids"]  # truncates and pads nothing
+    if [found.ids for found in fast.encode_batch_fast(few, add_special_tokens=False)] != expected:
+        return list(tokenizer(texts, add_special_tokens=False)["input_ids"])
+    # Without the places of tokens in the text, which nobody asks for: a third faster.
+    encodings = fast.encode_batch_fast(texts, add_special_tokens=False)
+    return [encoding.ids for encoding in encodings]
+
+
+def build_rows(
+    raw_rows: list[dict[str, Any]],
+    encoded: Iterable[list[int]],
+    edges: tuple[list[int], int],
+    *,
+    max_length: int,
+    overlong: str,
+    loss_on: str,
+) -> Rows:
+    """Rows of the tokens of their segments, with tokens before and a token behind them.
+
+    The rest is as with :func:`tokenize`.
+    """
+    tokens = iter(encoded)
+    start, end = edges
     kept: list[Row] = []
     num_truncated = 0
     for raw in raw_rows:

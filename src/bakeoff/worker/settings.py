@@ -29,8 +29,17 @@ class TrainSettings:
     adam_epsilon: float
     max_grad_norm: float
     gradient_checkpointing: bool
+    memory: str
     validate_every: int
     save_every: int
+
+    @property
+    def is_lean(self) -> bool:
+        return self.memory == "lean"
+
+    @property
+    def recomputes_activations(self) -> bool:
+        return self.gradient_checkpointing or self.is_lean
 
     @property
     def rows_per_step(self) -> int:

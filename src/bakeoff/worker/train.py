@@ -27,8 +27,9 @@ from bakeoff.worker.machine import (
 from bakeoff.worker.model_flops import flops_of, num_token_pairs
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.optimizer import build_optimizer
+from bakeoff.worker.preparation import prepare_rows
 from bakeoff.worker.probe import Probe
-from bakeoff.worker.rows import Rows, end_token, read_rows, tokenize
+from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
 
@@ -64,7 +65,9 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     pad_token = tokenizer.pad_token_id
     if pad_token is None:
         pad_token = end_token(tokenizer)
-    trainee = load_trainee(job, [*train.rows, *validation.rows], pad_token=pad_token, device=device)
+    trainee = load_trainee(
+        job, [*train.examples, *validation.examples], pad_token=pad_token, device=device
+    )
     loop = _build_loop(job, trainee, train, validation, events=events, checkpoints=checkpoints)
     _check_first_batch(loop, end_token(tokenizer))
     if job.probe:
@@ -103,8 +106,8 @@ def load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows
         JobError: nothing is left to train on.
     """
     train, validation = (
-        tokenize(
-            read_rows(job.data_dir / f"{split}.jsonl"),
+        prepare_rows(
+            job.data_dir / f"{split}.jsonl",
             tokenizer,
             max_length=job.train.max_length,
             overlong=job.train.overlong,
@@ -204,12 +207,20 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "optimizer_dtype": str(trained[0].dtype).removeprefix("torch."),
         "attention": trainee.attention_path,
         "adapter": trainee.adapter_path,
-        "logits_at": "label tokens" if trainee.can_keep_logits else "all tokens",
+        "fused": trainee.fused_parts,
+        "logits_at": _logits_at(trainee),
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": pad_token,
+        "num_lanes": trainee.num_lanes,
         "num_torch_threads": torch.get_num_threads(),
     }
+
+
+def _logits_at(trainee: Trainee) -> str:
+    if trainee.decoder is not None:
+        return "label tokens, a chunk at a time"
+    return "label tokens" if trainee.can_keep_logits else "all tokens"
 
 
 def _save_artefact(path: Path, trainee: Trainee, tokenizer: Any) -> None:

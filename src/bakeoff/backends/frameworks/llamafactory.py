@@ -136,7 +136,7 @@ def _model(plan: TrainPlan) -> Section:
         "use_unsloth": False,
         "upcast_layernorm": False,
         "upcast_lmhead_output": False,
-        "disable_gradient_checkpointing": not plan.train.gradient_checkpointing,
+        "disable_gradient_checkpointing": not plan.train.recomputes_activations,
         "use_reentrant_gc": False,
     }
 

@@ -128,8 +128,8 @@ def _model(plan: TrainPlan, inputs: Inputs) -> Section:
         "attn_impl": "sdpa",
         "use_liger_kernel": False,
         "use_logits_to_keep": False,
-        "gradient_checkpointing": plan.train.gradient_checkpointing,
-        "vit_gradient_checkpointing": plan.train.gradient_checkpointing,
+        "gradient_checkpointing": plan.train.recomputes_activations,
+        "vit_gradient_checkpointing": plan.train.recomputes_activations,
         "gradient_checkpointing_kwargs": {"use_reentrant": False},
     }
 

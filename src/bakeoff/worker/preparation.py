@@ -1,0 +1,120 @@
+"""A split's file of any size becomes rows of tokens, in bounded memory, and once only.
+
+A chunk of lines is tokenised on all cores by the tokenizer's own threads while the rows of the one
+before are built. What comes out lies beside the data, in a folder named after everything that it
+depends on, and is read from there the next time.
+"""
+
+import hashlib
+import itertools
+import json
+import shutil
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from bakeoff.worker.row_table import RowTable, TableWriter
+from bakeoff.worker.rows import (
+    Rows,
+    beginning_tokens,
+    build_rows,
+    encode,
+    end_token,
+    read_rows,
+    tokenize,
+)
+
+FOLDER = "tokens"
+"""Beside the data."""
+
+_CHUNK_LINES = 4096
+_VERSION = 1
+"""Raised when the same text would become other rows."""
+
+
+def prepare_rows(path: Path, tokenizer: Any, **settings: Any) -> Rows:
+    """The rows of a JSONL file; none when the file is missing.
+
+    Args:
+        path: of the file.
+        tokenizer: the model's own.
+        settings: those of :func:`bakeoff.worker.rows.tokenize`.
+
+    Raises:
+        JobError: as there.
+    """
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is None or not path.exists():
+        return tokenize(read_rows(path), tokenizer, **settings)
+    fixed = {"edges": (beginning_tokens(tokenizer), end_token(tokenizer)), **settings}
+    name = f"{path.stem}-{_digest(path, backend, fixed)}"
+    folder = path.parent / FOLDER / name
+    if not folder.exists():
+        folder = _write(path, tokenizer, fixed, folder)
+    table = RowTable(folder)
+    facts = table.facts
+    return Rows(table, facts["num_dropped"], facts["num_truncated"], facts)
+
+
+def _digest(path: Path, backend: Any, settings: dict[str, Any]) -> str:
+    """Of the file's contents, of the tokenizer, and of what else the rows depend on."""
+    with path.open("rb") as file:
+        sha = hashlib.file_digest(file, "sha256")
+    sha.update(backend.to_str().encode("utf-8"))
+    sha.update(json.dumps([_VERSION, settings], sort_keys=True).encode("utf-8"))
+    return sha.hexdigest()[:24]
+
+
+def _write(path: Path, tokenizer: Any, fixed: dict[str, Any], folder: Path) -> Path:
+    """Write the table, and give its place: a temporary one where the data cannot be written to."""
+    unfinished = _make_folder_beside(folder)
+    try:
+        with TableWriter(unfinished) as writer:
+            num_dropped = num_truncated = 0
+            for raw_rows, tokens in _encoded_chunks(path, tokenizer):
+                part = build_rows(raw_rows, tokens, **fixed)
+                writer.append(list(part.rows))
+                num_dropped += part.num_dropped
+                num_truncated += part.num_truncated
+            writer.finish(num_dropped=num_dropped, num_truncated=num_truncated)
+        if unfinished.parent != folder.parent:
+            return unfinished
+        try:
+            unfinished.rename(folder)
+        except OSError:  # another process was faster
+            if not folder.exists():
+                raise
+    except BaseException:
+        shutil.rmtree(unfinished, ignore_errors=True)
+        raise
+    shutil.rmtree(unfinished, ignore_errors=True)
+    return folder
+
+
+def _make_folder_beside(folder: Path) -> Path:
+    try:
+        folder.parent.mkdir(exist_ok=True)
+        return Path(tempfile.mkdtemp(dir=folder.parent, prefix="."))
+    except OSError:
+        return Path(tempfile.mkdtemp())
+
+
+def _encoded_chunks(
+    path: Path, tokenizer: Any
+) -> Iterator[tuple[list[dict[str, Any]], list[list[int]]]]:
+    """Chunks of rows and their tokens, each made while the one before is worked on."""
+    with path.open(encoding="utf-8") as file, ThreadPoolExecutor(1) as pool:
+
+        def make() -> tuple[list[dict[str, Any]], list[list[int]]]:
+            raw_rows = [json.loads(line) for line in itertools.islice(file, _CHUNK_LINES)]
+            return raw_rows, encode(raw_rows, tokenizer)
+
+        coming = pool.submit(make)
+        while True:
+            chunk = coming.result()
+            if not chunk[0]:
+                return
+            coming = pool.submit(make)
+            yield chunk
