@@ -31,7 +31,7 @@ class TrainerFacts:
 
 TRAINERS = {
     "builtin": TrainerFacts(
-        optimizer="fused", loss="labels", adapter="fast", packs_rows=True, host_libraries_mib=100
+        optimizer="fused", loss="chunked", adapter="fast", packs_rows=True, host_libraries_mib=100
     ),
     "llamafactory": TrainerFacts(
         optimizer="foreach", loss="model", adapter="peft", packs_rows=False, host_libraries_mib=100
