@@ -218,7 +218,7 @@ def test_cross_entropy_and_its_gradient_are_those_of_torch():
 
 @pytest.mark.parametrize("tile_tokens", [128, 2])
 def test_attention_has_the_gradients_of_its_formula(tile_tokens, monkeypatch):
-    monkeypatch.setattr("bakeoff.worker.attention._TILE_TOKENS", tile_tokens)
+    monkeypatch.setattr("bakeoff.worker.attention.TILE_TOKENS", tile_tokens)
     generator = torch.Generator().manual_seed(0)
     inputs = [
         torch.randn(1, heads, 7, 4, generator=generator, dtype=torch.float64, requires_grad=True)

@@ -14,7 +14,7 @@ import torch
 
 NAME = "bakeoff_packed"
 
-_TILE_TOKENS = 128
+TILE_TOKENS = 128
 """Queries of a tile: fewer leave out more of the masked scores, but make smaller products."""
 
 _CHANGES_RESULT = ("softcap", "s_aux", "position_bias", "head_mask")
@@ -143,9 +143,7 @@ class _RowAttention(torch.autograd.Function):
         num_heads, num_tokens, _ = query.shape
         attended = query.new_empty(num_tokens, num_heads, value.shape[-1])
         for queries, keys in _tiles(row_lengths):
-            weights = _weights(query[:, queries], key[:, keys], scale)
-            by_head = _ungroup(torch.bmm(weights, value[:, keys]), num_heads)
-            attended[queries] = by_head.transpose(0, 1)
+            attended[queries] = attend_tile(query[:, queries], key[:, keys], value[:, keys], scale)
         ctx.save_for_backward(query, key, value)
         ctx.scale, ctx.row_lengths = scale, row_lengths
         return attended
@@ -172,13 +170,31 @@ class _RowAttention(torch.autograd.Function):
         return grad_query, grad_key, grad_value, None, None
 
 
+def attend_tile(
+    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
+) -> torch.Tensor:
+    """The last queries of a text over all of its keys, on a CPU.
+
+    Args:
+        query: (heads, L, size), at most ``TILE_TOKENS`` of them for the products to stay in cache.
+        key: (key heads, L + earlier tokens, size)
+        value: like ``key``.
+        scale: of the scores.
+
+    Returns:
+        (L, heads, size)
+    """
+    weights = _weights(query, key, scale)
+    return _ungroup(torch.bmm(weights, value), query.shape[0]).transpose(0, 1)
+
+
 def _tiles(row_lengths: tuple[int, ...]) -> list[tuple[slice, slice]]:
     """The queries of each tile, and the keys that any of them sees."""
     tiles = []
     first = 0
     for length in row_lengths:
-        for start in range(first, first + length, _TILE_TOKENS):
-            end = min(start + _TILE_TOKENS, first + length)
+        for start in range(first, first + length, TILE_TOKENS):
+            end = min(start + TILE_TOKENS, first + length)
             tiles.append((slice(start, end), slice(first, end)))
         first += length
     return tiles
@@ -201,17 +217,14 @@ def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tens
     """
     num_heads, num_queries, _ = query.shape
     num_groups, num_keys, _ = key.shape
-    products = _ungroup(torch.bmm(_group(query, num_groups), key.transpose(1, 2)), num_heads)
-    future = _future(num_keys, query.dtype)[num_keys - num_queries :]
-    scores = torch.add(future, products, alpha=scale)
+    scores = _ungroup(torch.bmm(_group(query, num_groups), key.transpose(1, 2)), num_heads)
+    scores.mul_(scale)
+    # Only among the tile's own keys does any lie after its query.
+    scores[:, :, num_keys - num_queries :] += _future(query.dtype)[:num_queries, :num_queries]
     return _group(scores.softmax(dim=-1), num_groups)
 
 
-def _future(length: int, dtype: torch.dtype) -> torch.Tensor:
-    """(L, L), minus infinity where a key lies after the query, else 0."""
-    return _large_future(1 << (length - 1).bit_length(), dtype)[:length, :length]
-
-
-@functools.lru_cache(maxsize=2)
-def _large_future(size: int, dtype: torch.dtype) -> torch.Tensor:
-    return torch.full((size, size), float("-inf"), dtype=dtype).triu_(1)
+@functools.cache
+def _future(dtype: torch.dtype) -> torch.Tensor:
+    """Of a tile, minus infinity where a key lies after the query, else 0."""
+    return torch.full((TILE_TOKENS, TILE_TOKENS), float("-inf"), dtype=dtype).triu_(1)
