@@ -220,11 +220,15 @@ def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tens
     scores = _ungroup(torch.bmm(_group(query, num_groups), key.transpose(1, 2)), num_heads)
     scores.mul_(scale)
     # Only among the tile's own keys does any lie after its query.
-    scores[:, :, num_keys - num_queries :] += _future(query.dtype)[:num_queries, :num_queries]
+    scores[:, :, num_keys - num_queries :] += _future(num_queries, query.dtype)
     return _group(scores.softmax(dim=-1), num_groups)
 
 
-@functools.cache
-def _future(dtype: torch.dtype) -> torch.Tensor:
-    """Of a tile, minus infinity where a key lies after the query, else 0."""
-    return torch.full((TILE_TOKENS, TILE_TOKENS), float("-inf"), dtype=dtype).triu_(1)
+def _future(length: int, dtype: torch.dtype) -> torch.Tensor:
+    """(L, L), minus infinity where a key lies after the query, else 0."""
+    return _large_future(TILE_TOKENS, dtype)[:length, :length]
+
+
+@functools.lru_cache(maxsize=2)
+def _large_future(size: int, dtype: torch.dtype) -> torch.Tensor:
+    return torch.full((size, size), float("-inf"), dtype=dtype).triu_(1)
