@@ -63,4 +63,19 @@ def test_freed_neighbours_merge_in_the_heap_and_its_top_moves_only_when_nothing_
     first, second = tape.take(MIB, "activations"), tape.take(MIB, "activations")
     tape.drop(first, second)
     tape.take(2 * MIB, "activations")
-    assert 2 * MIB <= host_bytes(tape) - 1000 < 2 * MIB + 200
+    assert 2 * MIB <= host_bytes(tape, gives_back=False) - 1000 < 2 * MIB + 200
+
+
+def test_a_heap_as_it_comes_gives_back_large_blocks_and_a_large_free_end():
+    tape = Tape()
+    tape.drop(tape.take(40 * MIB, "activations"))  # mapped for itself
+    tape.drop(*(tape.take(30 * MIB, "activations") for _ in range(3)))  # the end of the heap
+    tape.take(50 * MIB, "activations")
+    kept = host_bytes(tape, gives_back=False)
+    assert 90 * MIB <= kept < 91 * MIB
+    assert 90 * MIB <= host_bytes(tape, gives_back=True) < 91 * MIB
+    tape.take(50 * MIB, "activations")
+    assert host_bytes(tape, gives_back=False) >= 100 * MIB
+    assert 100 * MIB <= host_bytes(tape, gives_back=True) < 101 * MIB
+    tape.take(20 * MIB, "activations")
+    assert 120 * MIB <= host_bytes(tape, gives_back=True) < 121 * MIB

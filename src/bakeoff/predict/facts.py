@@ -28,16 +28,34 @@ class TrainerFacts:
     its first use, compiled kernels, rows and their tokens, the trainer's own objects. Measured with
     a model of no size (two layers of 32)."""
 
+    gives_back: bool
+    """On a CPU, whether malloc is as it comes (``bakeoff.predict.heap``)."""
+
 
 TRAINERS = {
     "builtin": TrainerFacts(
-        optimizer="fused", loss="chunked", adapter="fast", packs_rows=True, host_libraries_mib=100
+        optimizer="fused",
+        loss="chunked",
+        adapter="fast",
+        packs_rows=True,
+        host_libraries_mib=100,
+        gives_back=False,
     ),
     "llamafactory": TrainerFacts(
-        optimizer="foreach", loss="model", adapter="peft", packs_rows=False, host_libraries_mib=100
+        optimizer="foreach",
+        loss="model",
+        adapter="peft",
+        packs_rows=False,
+        host_libraries_mib=100,
+        gives_back=True,
     ),
     "swift": TrainerFacts(
-        optimizer="foreach", loss="model", adapter="peft", packs_rows=False, host_libraries_mib=100
+        optimizer="foreach",
+        loss="model",
+        adapter="peft",
+        packs_rows=False,
+        host_libraries_mib=100,
+        gives_back=True,
     ),
 }
 _OTHER = TRAINERS["llamafactory"]
@@ -103,6 +121,7 @@ def work_of(
         shards=_shards(plan),
         workspace_bytes=_workspace(gpu),
         host_libraries_mib=facts.host_libraries_mib,
+        gives_back=facts.gives_back,
     )
 
 

@@ -1,9 +1,13 @@
-"""glibc's malloc, replayed: how far the heap of a training on a CPU grows for what tensors take.
+"""glibc's malloc, replayed: what a training on a CPU holds at most for what its tensors take.
 
-With the thresholds that every worker is started with (``worker_launch``) nothing is mapped for
-itself and nothing is given back: the smallest free piece that is large enough is taken and split
-(``malloc/malloc.c``, ``_int_malloc``), neighbours merge when freed, and the top moves up only when
-no piece fits. What was touched once stays in memory.
+The smallest free piece that is large enough is taken and split (``malloc/malloc.c``,
+``_int_malloc``), neighbours merge when freed, and the top of the heap moves up only when no piece
+fits. What was touched once stays in memory.
+
+With the thresholds that our own trainer is started with (``worker_launch``) that is all. A
+framework is started without them: large blocks are mapped each for itself and given back when they
+are freed, and so is the end of the heap when much of it is free. The limits are those that glibc
+comes to by itself after the first large blocks were freed (``mallopt(3)``, dynamic threshold).
 """
 
 import bisect
@@ -14,6 +18,12 @@ _ALIGN = 64
 """torch asks for tensors at multiples of this."""
 
 _HEADER = 16
+_PAGE = 4096
+_MAPPED_FROM = 32 * 1024**2
+"""Blocks from this size on are mapped each for itself."""
+
+_GIVEN_BACK_FROM = 2 * _MAPPED_FROM
+"""A free end of the heap of this size is given back."""
 
 
 class _Piece:
@@ -30,8 +40,9 @@ class _Piece:
 class Heap:
     """One heap; ``top`` is how far it has grown."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, gives_back: bool) -> None:
         self.top = 0
+        self._gives_back = gives_back
         self._count = 0
         self._last: _Piece | None = None
         self._keys: list[tuple[int, int]] = []
@@ -64,6 +75,12 @@ class Heap:
                 piece.after.before = piece
             else:
                 self._last = piece
+        if self._gives_back and piece is self._last and piece.size >= _GIVEN_BACK_FROM:
+            self.top -= piece.size
+            self._last = piece.before
+            if piece.before is not None:
+                piece.before.after = None
+            return
         self._add(piece)
 
     def _grow(self, size: int) -> _Piece:
@@ -105,16 +122,29 @@ class Heap:
         piece.is_free = False
 
 
-def host_bytes(tape: Tape) -> int:
-    """Weights, which are read through a mapping of their file, and how far the heap grows."""
-    heap = Heap()
+def host_bytes(tape: Tape, *, gives_back: bool) -> int:
+    """The most that is held at a time: mapped weights, large blocks and the heap.
+
+    Args:
+        tape: What the training takes and drops.
+        gives_back: Whether malloc is as it comes, not as our own trainer is started.
+    """
+    heap = Heap(gives_back=gives_back)
     pieces: dict[int, _Piece] = {}
-    mapped = 0
+    sizes: dict[int, int] = {}
+    mapped = most = 0
     for block, size in tape.events:
         if tape.parts[block] == "weights":
             mapped += max(size, 0)
         elif size < 0:
-            heap.drop(pieces.pop(block))
+            if block in sizes:
+                mapped -= sizes.pop(block)
+            else:
+                heap.drop(pieces.pop(block))
+        elif gives_back and size >= _MAPPED_FROM:
+            sizes[block] = -(-(size + _HEADER) // _PAGE) * _PAGE
+            mapped += sizes[block]
         else:
             pieces[block] = heap.take(size)
-    return mapped + heap.top
+        most = max(most, mapped + heap.top)
+    return most

@@ -58,13 +58,17 @@ def _prediction(
         allocated_bytes=allocated,
         reserved_bytes=reserved,
         process_bytes=process,
-        host_bytes=host_bytes(tape) + work.host_libraries_mib * _MIB if gpu is None else None,
+        host_bytes=_host_bytes(tape, work) if gpu is None else None,
         low_bytes=round(allocated * _LUCK),
         peak_at=peak.moment,
         parts=_parts(peak),
         batch_rows=work.rows,
         row_tokens=work.tokens,
     )
+
+
+def _host_bytes(tape: Tape, work: Work) -> int:
+    return host_bytes(tape, gives_back=work.gives_back) + work.host_libraries_mib * _MIB
 
 
 @functools.lru_cache(maxsize=256)

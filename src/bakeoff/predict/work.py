@@ -98,6 +98,9 @@ class Work:
     host_libraries_mib: int = 100
     """On a CPU: what comes on top of tensors (``facts.TrainerFacts``)."""
 
+    gives_back: bool = False
+    """On a CPU: whether freed memory goes back to the system (``bakeoff.predict.heap``)."""
+
     workspace_bytes: int = 8_519_680
     """cuBLAS's, taken from torch's allocator (`CUBLAS_WORKSPACE_CONFIG` `:4096:2:16:8`)."""
 

@@ -75,8 +75,10 @@ class Loop:
         if self.lanes is None:
             total = self._backward(rows, num_targets)
         else:
+            # Rows that pass side by side have no order; the probe is told that of the step.
+            self._tell_probe(self.trainee.make_batch(rows))
             shares = share_out(rows, self.lanes.num_lanes, self.settings.batch_size)
-            batches = [[self._make_batch(rows) for rows in share] for share in shares]
+            batches = [[self.trainee.make_batch(rows) for rows in share] for share in shares]
             total = self.lanes.backward(
                 batches, parameters, lambda batch: self.trainee.cross_entropy(batch, num_targets)
             )
@@ -103,18 +105,18 @@ class Loop:
         """One pass after the other; the sum of their losses."""
         total = torch.zeros((), device=self.device)
         for portion in self.trainee.portions(rows, self.settings.batch_size):
-            loss = self.trainee.cross_entropy(self._make_batch(portion), num_targets)
+            batch = self.trainee.make_batch(portion)
+            self._tell_probe(batch)
+            loss = self.trainee.cross_entropy(batch.to(self.device), num_targets)
             loss.backward()
             total += loss.detach()
         return total
 
-    def _make_batch(self, rows: list[Row]) -> Batch:
-        batch = self.trainee.make_batch(rows)
+    def _tell_probe(self, batch: Batch) -> None:
         if self.probe is not None:
             self.probe.rows(*batch.rows())
             if self.trainee.decoder is not None:
                 self.probe.logits(len(batch.targets))
-        return batch.to(self.device)
 
     def _set_rate(self, done: int) -> float:
         rate = self.settings.learning_rate * rate_factor(
