@@ -6,11 +6,12 @@ fits. What was touched once stays in memory.
 
 With the thresholds that our own trainer is started with (``worker_launch``) that is all. A
 framework is started without them: large blocks are mapped each for itself and given back when they
-are freed, and so is the end of the heap when much of it is free. The limits are those that glibc
-comes to by itself after the first large blocks were freed (``mallopt(3)``, dynamic threshold).
+are freed, and so is the end of the heap when much of it is free. What is large grows with the
+largest mapped block that was freed so far (``mallopt(3)``, dynamic mmap threshold).
 """
 
 import bisect
+import math
 
 from bakeoff.predict.tape import Tape
 
@@ -19,11 +20,10 @@ _ALIGN = 64
 
 _HEADER = 16
 _PAGE = 4096
-_MAPPED_FROM = 32 * 1024**2
-"""Blocks from this size on are mapped each for itself."""
+_MAPPED_FROM = 128 * 1024
+"""Blocks from this size on are mapped each for itself, at first."""
 
-_GIVEN_BACK_FROM = 2 * _MAPPED_FROM
-"""A free end of the heap of this size is given back."""
+_MAPPED_FROM_AT_MOST = 32 * 1024**2
 
 
 class _Piece:
@@ -40,9 +40,11 @@ class _Piece:
 class Heap:
     """One heap; ``top`` is how far it has grown."""
 
-    def __init__(self, *, gives_back: bool) -> None:
+    def __init__(self) -> None:
         self.top = 0
-        self._gives_back = gives_back
+        self.keeps_at_most: int | None = None
+        """A free end of the heap above this size is given back; None: never."""
+
         self._count = 0
         self._last: _Piece | None = None
         self._keys: list[tuple[int, int]] = []
@@ -75,7 +77,8 @@ class Heap:
                 piece.after.before = piece
             else:
                 self._last = piece
-        if self._gives_back and piece is self._last and piece.size >= _GIVEN_BACK_FROM:
+        limit = self.keeps_at_most
+        if limit is not None and piece is self._last and piece.size > limit:
             self.top -= piece.size
             self._last = piece.before
             if piece.before is not None:
@@ -129,21 +132,25 @@ def host_bytes(tape: Tape, *, gives_back: bool) -> int:
         tape: What the training takes and drops.
         gives_back: Whether malloc is as it comes, not as our own trainer is started.
     """
-    heap = Heap(gives_back=gives_back)
+    heap = Heap()
     pieces: dict[int, _Piece] = {}
-    sizes: dict[int, int] = {}
+    alone: dict[int, int] = {}
+    mapped_from: float = _MAPPED_FROM if gives_back else math.inf
+    heap.keeps_at_most = _MAPPED_FROM if gives_back else None
     mapped = most = 0
     for block, size in tape.events:
         if tape.parts[block] == "weights":
             mapped += max(size, 0)
+        elif block in alone:
+            freed = alone.pop(block)
+            mapped -= freed
+            if mapped_from < freed <= _MAPPED_FROM_AT_MOST:
+                mapped_from, heap.keeps_at_most = freed, 2 * freed
         elif size < 0:
-            if block in sizes:
-                mapped -= sizes.pop(block)
-            else:
-                heap.drop(pieces.pop(block))
-        elif gives_back and size >= _MAPPED_FROM:
-            sizes[block] = -(-(size + _HEADER) // _PAGE) * _PAGE
-            mapped += sizes[block]
+            heap.drop(pieces.pop(block))
+        elif size >= mapped_from:
+            alone[block] = -(-(size + _HEADER) // _PAGE) * _PAGE
+            mapped += alone[block]
         else:
             pieces[block] = heap.take(size)
         most = max(most, mapped + heap.top)
