@@ -10,7 +10,7 @@ from bakeoff.bench.settings import Chosen
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.schema.bench import BenchCell, Setting
 from bakeoff.schema.recipe import Method
-from bakeoff.schema.record import Record
+from bakeoff.schema.record import Measurement, Record
 
 
 @dataclass
@@ -29,8 +29,7 @@ class TrainedCell:
 def bench_cell(cell: TrainedCell) -> BenchCell:
     found = [record if isinstance(record, Record) else None for record in cell.records]
     measured = [record.measurement if record is not None else None for record in found]
-    peaks = [m.peak_host_bytes if m is not None else None for m in measured]
-    starts = [m.start_host_bytes if m is not None else None for m in measured]
+    peaks = [peak_host_bytes(m) if m is not None else None for m in measured]
     device = [m.peak_device_allocated_bytes if m is not None else None for m in measured]
     return BenchCell(
         backend=cell.backend,
@@ -39,10 +38,7 @@ def bench_cell(cell: TrainedCell) -> BenchCell:
         seconds=tuple(m.train_seconds if m is not None else None for m in measured),
         start_seconds=tuple(m.setup_seconds if m is not None else None for m in measured),
         peak_host_bytes=tuple(peaks),
-        added_host_bytes=tuple(
-            peak - start if peak is not None and start is not None else None
-            for peak, start in zip(peaks, starts, strict=True)
-        ),
+        added_host_bytes=tuple(m.added_host_bytes if m is not None else None for m in measured),
         peak_device_bytes=tuple(device) if any(device) else (),
         train_loss=tuple(_mean_loss(record) for record in found),
         digest=_same(r.effective.get("batch_digest") for r in found if r is not None),
@@ -55,6 +51,11 @@ def bench_cell(cell: TrainedCell) -> BenchCell:
         ),
         failures=tuple(record for record in cell.records if isinstance(record, str)),
     )
+
+
+def peak_host_bytes(measured: Measurement) -> int | None:
+    """The kernel's high-water mark, which misses no short peak; samples where it keeps none."""
+    return measured.high_water_host_bytes or measured.peak_host_bytes
 
 
 _FACTS = (

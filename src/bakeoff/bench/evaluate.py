@@ -15,6 +15,7 @@ from typing import Any
 
 from bakeoff.base.errors import RunError
 from bakeoff.base.files import write_json_atomic, write_text_atomic
+from bakeoff.bench.cells import peak_host_bytes
 from bakeoff.bench.machine import describe_machine, noise_notes
 from bakeoff.bench.ratios import ratios
 from bakeoff.bench.recipe import recipe_text
@@ -177,18 +178,14 @@ def _typical_seconds(cell: _Cell) -> float:
 def _bench_cell(cell: _Cell) -> BenchCell:
     measured = [record.measurement if record is not None else None for record in cell.finished]
     last = next((record for record in reversed(cell.finished) if record is not None), None)
-    peaks = [m.peak_host_bytes if m is not None else None for m in measured]
-    starts = [m.start_host_bytes if m is not None else None for m in measured]
+    peaks = [peak_host_bytes(m) if m is not None else None for m in measured]
     return BenchCell(
         engine=cell.engine,
         setting="best",
         seconds=cell.seconds,
         start_seconds=tuple(m.setup_seconds if m is not None else None for m in measured),
         peak_host_bytes=tuple(peaks),
-        added_host_bytes=tuple(
-            peak - start if peak is not None and start is not None else None
-            for peak, start in zip(peaks, starts, strict=True)
-        ),
+        added_host_bytes=tuple(m.added_host_bytes if m is not None else None for m in measured),
         scores={f"{s.metric},{s.filter}": s.value for s in last.scores} if last else {},
         digest=_digest(cell.samples) if last else None,
         facts={

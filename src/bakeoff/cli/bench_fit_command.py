@@ -2,14 +2,16 @@
 
 import csv
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bakeoff.base.errors import UserError
 from bakeoff.cli.output import err, out, print_json
 from bakeoff.cli.places import DEFAULT_RUNS_DIR, CacheDir, make_workspace
-from bakeoff.schema.prediction import ScoredCase
+
+if TYPE_CHECKING:
+    from bakeoff.schema.prediction import ScoredCase
 
 
 def fit(  # noqa: PLR0913, PLR0917 - the options of a command

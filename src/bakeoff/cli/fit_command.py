@@ -9,13 +9,15 @@ from bakeoff.base.errors import UserError
 from bakeoff.cli.output import out, print_json
 from bakeoff.cli.places import CacheDir, StudyRunsDir, workspace_of_study
 from bakeoff.cli.study_commands import Overrides
-from bakeoff.predict.device import Device
 
 if TYPE_CHECKING:
     from bakeoff.runner.prepare import PreparedStudy
     from bakeoff.runner.workspace import Workspace
 
 _EXIT_DOES_NOT_FIT = 1
+
+if TYPE_CHECKING:
+    from bakeoff.predict.device import Device
 
 
 def fit(  # noqa: PLR0913, PLR0917 - the options of a command
@@ -91,7 +93,7 @@ def _wanted(study: "PreparedStudy") -> str | None:
 
 
 def _probe(
-    study: "PreparedStudy", workspace: "Workspace", device: Device, *, as_json: bool
+    study: "PreparedStudy", workspace: "Workspace", device: "Device", *, as_json: bool
 ) -> None:
     from bakeoff.cli.fit_observer import Lines
     from bakeoff.cli.fit_view import probe_view
@@ -105,7 +107,7 @@ def _probe(
         out().print(probe_view(found))
 
 
-def _device(gpu: str | None, memory: str | None) -> Device:
+def _device(gpu: str | None, memory: str | None) -> "Device":
     from bakeoff.predict.device import device_named, device_of_size, parse_bytes
     from bakeoff.predict.gpus import find_gpu
     from bakeoff.runner.fit_inputs import device_here

@@ -5,13 +5,15 @@ import sys
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bakeoff.base.hub_access import DEFAULT_ENDPOINT, MIRROR, MODELSCOPE, HubAccess, HubName
 from bakeoff.cli.package_index import with_pip_settings
-from bakeoff.runner.workspace import Workspace
+
+if TYPE_CHECKING:
+    from bakeoff.runner.workspace import Workspace
 
 RunsDir = Annotated[
     Path,
@@ -45,7 +47,9 @@ DEFAULT_RUNS_DIR = Path("runs")
 ALL_HUBS: tuple[HubName, ...] = ("hub", "mirror", "modelscope")
 
 
-def make_workspace(runs_dir: Path, cache_dir: Path | None) -> Workspace:
+def make_workspace(runs_dir: Path, cache_dir: Path | None) -> "Workspace":
+    from bakeoff.runner.workspace import Workspace
+
     return Workspace(
         runs_dir=runs_dir.resolve(),
         cache_dir=(cache_dir or default_cache_dir()).resolve(),
@@ -64,7 +68,7 @@ def workspace_of_study(
     runs_dir: Path | None,
     cache_dir: Path | None,
     to_run: bool = False,
-) -> Workspace:
+) -> "Workspace":
     """As the recipe says where the command line and the environment say nothing.
 
     Raises:

@@ -20,11 +20,20 @@ def with_ranks(measured: Measurement, ranks: Sequence[RankPeak]) -> Measurement:
     return measured.model_copy(
         update={
             "high_water_host_bytes": max(filter(None, (outside, inside)), default=None),
+            "added_host_bytes": _added(measured, ranks, inside),
             "peak_device_allocated_bytes": _largest(r.device_allocated_bytes for r in ranks),
             "peak_device_reserved_bytes": _largest(r.device_reserved_bytes for r in ranks),
             "peak_by_rank": tuple(ranks),
         }
     )
+
+
+def _added(measured: Measurement, ranks: Sequence[RankPeak], marks: int | None) -> int | None:
+    starts = [rank.start_host_bytes for rank in ranks if rank.start_host_bytes is not None]
+    if marks is not None and len(starts) == len(ranks):
+        return marks - sum(starts)
+    peak, start = measured.peak_host_bytes, measured.start_host_bytes
+    return peak - start if peak is not None and start is not None else None
 
 
 def with_flops(

@@ -51,7 +51,21 @@ def _cheapest(plan: TrainPlan, predict: Predict, needed: int) -> _Step | None:
     for step in _possible(plan, predict(plan)[0].tokens):
         if predict(step[3])[1].needed_bytes < 0.99 * needed:
             return step
-    return None
+    return _detour(plan, predict, needed)
+
+
+def _detour(plan: TrainPlan, predict: Predict, needed: int) -> _Step | None:
+    """QLoRA, where it pays only together with shorter rows: its trainers need more for logits."""
+    if not _can_be_quantised(plan):
+        return None
+    step = _as_qlora(plan)
+    shortest = _with(step[3], max_length=_SHORTEST_TOKENS)
+    return step if predict(shortest)[1].needed_bytes < needed else None
+
+
+def _can_be_quantised(plan: TrainPlan) -> bool:
+    is_lora = plan.method == "lora" and plan.train.precision == "bf16"
+    return is_lora and plan.device in ("auto", "cuda")
 
 
 def _possible(plan: TrainPlan, tokens: int) -> Iterator[_Step]:
@@ -82,7 +96,7 @@ def _possible(plan: TrainPlan, tokens: int) -> Iterator[_Step]:
         )
     if plan.method == "full":
         yield _as_lora(plan)
-    if plan.method == "lora" and train.precision == "bf16" and plan.device in ("auto", "cuda"):
+    if _can_be_quantised(plan):
         yield _as_qlora(plan)
     if min(tokens, train.max_length) > _SHORTEST_TOKENS:
         shorter = max(_SHORTEST_TOKENS, min(tokens, train.max_length) // 2)

@@ -35,7 +35,7 @@ class TrainerFacts:
 TRAINERS = {
     "builtin": TrainerFacts(
         optimizer="fused",
-        loss="chunked",
+        loss="labels",
         adapter="fast",
         packs_rows=True,
         host_libraries_mib=100,
@@ -116,6 +116,7 @@ def work_of(
         attention="flash" if gpu is not None or not packs else "rows",
         repeats_keys=not packs and plan.train.batch_size > 1,
         adapter=_adapter_path(plan, facts, is_mixed=is_mixed),
+        fuses_layers=facts.adapter == "fast" and not is_mixed,
         loss=facts.loss,
         optimizer=_optimizer(facts, gpu),
         shards=_shards(plan),

@@ -101,6 +101,10 @@ class LayerTape:
         if not self.work.shape.norm_in_fp32:
             kept.add(group, self._take(h * self._e))  # the residual itself stays
             return self._take(h * self._e)
+        if self.work.fuses_layers:
+            kept.add(group, self._take(h * self._e), self._take(self._t * 4))
+            self.tape.brief(h * 4, "activations")
+            return self._take(h * self._e)
         wide = self._take(h * 4)
         self.tape.brief(h * 4, "activations")
         kept.add(group, wide, self._take(self._t * 4))
@@ -186,7 +190,11 @@ class LayerTape:
             active = self._take(m)
             other = self._linear("up_proj", normed, kept, "mlp", trained=trained)
             inner = self._take(m)
-            kept.add("mlp", gate, active, other)
+            if self.work.fuses_layers:  # their product is made anew in the backward pass
+                self.tape.drop(active)
+                kept.add("mlp", gate, other)
+            else:
+                kept.add("mlp", gate, active, other)
         else:
             other = self._linear("up_proj", normed, kept, "mlp", trained=trained)
             inner = self._take(m)
@@ -196,7 +204,8 @@ class LayerTape:
         else:
             self.tape.drop(normed)
         out = self._linear("down_proj", inner, kept, "down", trained=trained)
-        if trained or (self.work.is_adapted("down_proj") and self.work.adapter == "fast"):
+        needs_inner = trained or (self.work.is_adapted("down_proj") and self.work.adapter == "fast")
+        if needs_inner and not (self.work.fuses_layers and self.work.shape.gated):
             kept.add("down", inner)
         else:
             self.tape.drop(inner)

@@ -11,6 +11,7 @@ from bakeoff.predict.tape import Tape
 from bakeoff.predict.work import Work
 
 _CHUNK_TOKENS = 256
+_CACHED_TOKENS = 16
 _LIGER_CHUNKS = 8
 
 
@@ -159,13 +160,11 @@ class _Training:
             return tape.take(num_bytes, "logits")
 
         if work.loss == "labels":
-            few = numbers * work.label_share
-            logits, gradient = take(few * e), take(few * e)
-            piece = min(_CHUNK_TOKENS * vocabulary, few) * 4
-            tape.drop(take(piece), take(piece))
-            tape.drop(logits)
+            piece = min(_CHUNK_TOKENS * vocabulary, numbers * work.label_share)
+            # On a CPU the softmax goes over so few rows that they stay in its cache.
+            cached = min(piece, _CACHED_TOKENS * vocabulary) if work.is_on_cpu else piece
+            tape.drop(take(piece * e), take(cached * 4))
             self._head_backward(work)
-            tape.drop(gradient)
             return
         if work.loss == "chunked":
             piece = numbers / _LIGER_CHUNKS

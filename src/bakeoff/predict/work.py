@@ -7,8 +7,8 @@ from bakeoff.predict.shape import linear_layers
 from bakeoff.schema.prediction import ModelShape
 
 LossPath = Literal["labels", "model", "model-shifted", "autocast-shifted", "chunked"]
-"""How logits become a loss. `labels`: the built-in trainer's, at label positions, the gradient made
-in pieces; `model`: transformers since 4.45, all positions, upcast to fp32; `model-shifted`: before
+"""How logits become a loss. `labels`: the built-in trainer's, so many label tokens at a
+time; `model`: transformers since 4.45, all positions, upcast to fp32; `model-shifted`: before
 it, with a shifted copy; `autocast-shifted`: a model's own code in 16 bits under autocast, its
 outputs converted to fp32 by accelerate; `chunked`: fused (Liger), a piece at a time."""
 
@@ -88,6 +88,9 @@ class Work:
     """Key heads are copied to the number of query heads."""
 
     adapter: AdapterPath = "peft"
+    fuses_layers: bool = False
+    """Whether norms and gated layers are one autograd node each, as in the built-in trainer."""
+
     loss: LossPath = "model"
     keeps_outputs: bool = False
     """Whether the caller holds on to the logits during the backward pass."""
@@ -103,6 +106,10 @@ class Work:
 
     workspace_bytes: int = 8_519_680
     """cuBLAS's, taken from torch's allocator (`CUBLAS_WORKSPACE_CONFIG` `:4096:2:16:8`)."""
+
+    @property
+    def is_on_cpu(self) -> bool:
+        return self.workspace_bytes == 0
 
     @property
     def all_tokens(self) -> int:

@@ -89,7 +89,7 @@ def speed_table(records: Sequence[Record], names: Mapping[str, str]) -> Table | 
         ("Rows/s", lambda m: m.samples_per_second, numbers.rate),
         ("FLOPs used (MFU)", lambda m: m.mfu, numbers.percent),
         ("Peak memory", lambda m: peak_memory(m)[0], _bytes),
-        ("Added over start", _added, _bytes),
+        ("Added over start", lambda m: m.added_host_bytes, _bytes),
         ("High-water mark", lambda m: m.high_water_host_bytes, _bytes),
         ("GPU busy", _utilisation, numbers.percent),
         ("Energy", lambda m: m.energy_joules, _energy),
@@ -168,12 +168,6 @@ def _of_turns(
 
 def _phase(name: str) -> Read:
     return lambda m: next((cost.seconds for cost in m.phases if cost.phase == name), None)
-
-
-def _added(measured: Measurement) -> float | None:
-    if measured.peak_host_bytes is None or measured.start_host_bytes is None:
-        return None
-    return measured.peak_host_bytes - measured.start_host_bytes
 
 
 def _utilisation(measured: Measurement) -> float | None:

@@ -35,5 +35,4 @@ def added_bytes(record: Record) -> int | None:
     measured = record.measurement
     if record.status != "finished" or measured is None:
         return None
-    peak, start = measured.peak_host_bytes, measured.start_host_bytes
-    return None if peak is None or start is None else peak - start
+    return measured.added_host_bytes

@@ -172,5 +172,4 @@ def _needed(measured: dict[str, int | None]) -> int | None:
     for name in ("peak_device_process_bytes", "peak_device_reserved_bytes"):
         if measured.get(name):
             return measured[name]
-    peak, start = measured.get("peak_host_bytes"), measured.get("start_host_bytes")
-    return None if peak is None else peak - (start or 0)
+    return measured.get("added_host_bytes") or measured.get("peak_host_bytes")

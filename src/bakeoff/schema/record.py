@@ -45,6 +45,9 @@ class RankPeak(Document):
     load_host_bytes: int | None = None
     """Before that."""
 
+    start_host_bytes: int | None = None
+    """Resident when the libraries were loaded and the weights were not."""
+
     load_device_allocated_bytes: int | None = None
     load_device_reserved_bytes: int | None = None
 
@@ -154,6 +157,11 @@ class Measurement(Document):
     start_host_bytes: int | None = None
     """Host memory when interpreter and libraries were loaded and the model's weights were not: peak
     minus this is what the training added, weights included."""
+
+    added_host_bytes: int | None = None
+    """What the work added to the process, weights included: the high-water marks of the processes
+    less what was resident at their start, or, where the kernel keeps none, the largest sample less
+    `start_host_bytes`."""
 
     loaded_host_bytes: int | None = None
     """Host memory when loading had ended and the first work (step, validation, question) began."""

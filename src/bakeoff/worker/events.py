@@ -31,6 +31,8 @@ class Events:
         # Reading the memory of a large process takes milliseconds: once a phase is enough.
         memory = {} if name in self._begun else {"host_bytes": tree_bytes()}
         self._begun.add(name)
+        if name == "load_model":
+            WATCH.begin_loading()
         if name in _WORK and not self.is_working:
             self.is_working = True
             WATCH.begin_work()

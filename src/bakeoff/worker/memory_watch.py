@@ -26,6 +26,12 @@ class MemoryWatch:
         self._loading: dict[str, int | None] | None = None
         self._work: dict[str, int | None] | None = None
         self._can_reset = True
+        self._start: int | None = None
+
+    def begin_loading(self) -> None:
+        """Libraries are there, weights are not; only the first call counts."""
+        if self._start is None and sys.platform == "linux":
+            self._start = _rss(os.getpid())
 
     def begin_work(self) -> None:
         """Loading has ended; only the first call counts."""
@@ -52,8 +58,10 @@ class MemoryWatch:
         peaks = {
             name: max(filter(None, (before.get(name), found.get(name))), default=None)
             for name in {**before, **found}
+            if name not in ("rank", "start_host_bytes")
         }
-        write_json_atomic(path, {**peaks, "rank": self._rank})
+        start = before.get("start_host_bytes") or self._start
+        write_json_atomic(path, {**peaks, "start_host_bytes": start, "rank": self._rank})
 
     def _peaks(self) -> dict[str, int | None]:
         cuda = _cuda()
