@@ -226,9 +226,9 @@ def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tens
 
 def _future(length: int, dtype: torch.dtype) -> torch.Tensor:
     """(L, L), minus infinity where a key lies after the query, else 0."""
-    return _large_future(TILE_TOKENS, dtype)[:length, :length]
+    return large_future(TILE_TOKENS, dtype)[:length, :length]
 
 
 @functools.lru_cache(maxsize=2)
-def _large_future(size: int, dtype: torch.dtype) -> torch.Tensor:
+def large_future(size: int, dtype: torch.dtype) -> torch.Tensor:
     return torch.full((size, size), float("-inf"), dtype=dtype).triu_(1)
