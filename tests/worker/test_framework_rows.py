@@ -145,6 +145,22 @@ def test_a_row_that_is_not_as_prepared_is_named(change, difference):
     assert seen.digest() is not None
 
 
+def test_labels_of_some_places_only_are_not_compared_place_by_place():
+    """ms-swift's `use_logits_to_keep`: here just as many places are kept as the row has tokens."""
+    rows = [Row(str(index), [index, 5, 6, 7], [IGNORED, IGNORED, 6, 7]) for index in range(2)]
+    made = sequence(Rows(rows, num_dropped=0), Order(2, 2, seed=0), 1, num_portions=1)
+    seen = Seen(made)
+    model = Model().train()
+    seen.watch(model)
+    model(
+        input_ids=torch.tensor([[*row.token_ids, 9, 9] for row in made.of_step(1)]),
+        labels=torch.tensor([[IGNORED, 6, 7, IGNORED]] * 2),
+        attention_mask=torch.tensor([[1, 1, 1, 1, 0, 0]] * 2),
+    )
+    assert seen.end_step(1).num_label_tokens == 4
+    assert seen.difference is None
+
+
 def test_what_a_model_is_given_while_it_is_evaluated_is_not_counted():
     seen = Seen(sequence(rows_of(2), Order(2, 2, seed=0), 1, num_portions=1))
     model = Model().eval()

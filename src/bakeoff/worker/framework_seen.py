@@ -43,13 +43,14 @@ class Seen:
 
     def end_step(self, step: int) -> StepCounts:
         """Of the step that has just been done."""
-        rows = [row for batch in self._batches for row in _rows_of(batch) if row.num_targets]
+        found = [seen for batch in self._batches for seen in _rows_of(batch) if seen[0].num_targets]
+        rows = [row for row, _ in found]
         divisor = self._batches[-1].get(_DIVISOR) if self._batches else None
         self._batches.clear()
         for row in rows:
             self._sha.update(row.to_bytes())
         if self.difference is None:
-            self.difference = _difference(rows, self._expected.of_step(step), step)
+            self.difference = _difference(found, self._expected.of_step(step), step)
         return StepCounts(
             len(rows),
             sum(len(row.token_ids) for row in rows),
@@ -67,8 +68,8 @@ class Seen:
             self._batches.append({name: inputs[name] for name in names if name in inputs})
 
 
-def _rows_of(batch: dict[str, torch.Tensor]) -> list[Row]:
-    """Rows without their padding; labels are empty where the framework gave only some of them."""
+def _rows_of(batch: dict[str, torch.Tensor]) -> list[tuple[Row, bool]]:
+    """Rows without their padding, and whether the framework gave labels for all of their tokens."""
     ids, labels = batch["input_ids"].cpu(), batch["labels"].cpu()
     mask = batch.get("attention_mask")
     present = torch.ones_like(ids) if mask is None or mask.dim() != 2 else mask.cpu()
@@ -77,19 +78,19 @@ def _rows_of(batch: dict[str, torch.Tensor]) -> list[Row]:
     for line in range(len(ids)):
         here = present[line].bool()
         row_labels = labels[line][here] if whole else labels[line]
-        rows.append(Row("", ids[line][here].tolist(), row_labels.tolist()))
+        rows.append((Row("", ids[line][here].tolist(), row_labels.tolist()), whole))
     return rows
 
 
-def _difference(rows: list[Row], expected: list[Row], step: int) -> str | None:
-    if len(rows) != len(expected):
-        return f"step {step} took {len(rows)} rows, not {len(expected)}"
-    for row, other in zip(rows, expected, strict=True):
+def _difference(found: list[tuple[Row, bool]], expected: list[Row], step: int) -> str | None:
+    if len(found) != len(expected):
+        return f"step {step} took {len(found)} rows, not {len(expected)}"
+    for (row, is_whole), other in zip(found, expected, strict=True):
         if row.token_ids != other.token_ids:
             place = _first_difference(row.token_ids, other.token_ids)
             return f"row `{other.id}` has other token ids from token {place} on"
         # No model predicts the first token, so its label means nothing.
-        if len(row.labels) == len(row.token_ids) and row.labels[1:] != other.labels[1:]:
+        if is_whole and row.labels[1:] != other.labels[1:]:
             place = _first_difference(row.labels[1:], other.labels[1:]) + 1
             return f"row `{other.id}` has other labels from token {place} on"
         if row.num_targets != other.num_targets:
