@@ -3,12 +3,15 @@
 import os
 import time
 from pathlib import Path
-from typing import Annotated, Any, get_args
+from typing import TYPE_CHECKING, Annotated, Any, get_args
 
 import typer
 
 from bakeoff.cli.output import err, out, print_json
 from bakeoff.cli.places import DEFAULT_RUNS_DIR, CacheDir, make_workspace
+
+if TYPE_CHECKING:
+    from bakeoff.schema.bench import Bench
 
 commands = typer.Typer(
     no_args_is_help=True, help="The same work side by side: what each trainer and part costs."
@@ -53,7 +56,6 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     """Train the same rows with each backend, and show what each takes in multiples of the first."""
     from bakeoff.bench.recipe import TrainBench
     from bakeoff.bench.train import TrainBenchRunner
-    from bakeoff.cli.bench_view import bench_view
     from bakeoff.cli.progress import make_observer
     from bakeoff.schema.bench import SETTINGS
     from bakeoff.schema.recipe import Method
@@ -78,11 +80,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         observe=lambda plan: make_observer(err(), plan, {}),
     )
     result = runner.run(_say)
-    if as_json:
-        print_json(result.model_dump(mode="json"))
-    else:
-        out().print(bench_view(result))
-    raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
+    _finish(result, as_json=as_json)
 
 
 @commands.command("eval")
@@ -109,7 +107,6 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Ask the same questions with each engine: time, and how many answers are the same text."""
     from bakeoff.bench.evaluate import EvalBench, EvalBenchRunner
-    from bakeoff.cli.bench_view import bench_view
     from bakeoff.cli.progress import make_observer
     from bakeoff.evals import ENGINES
 
@@ -133,11 +130,7 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
         observe=lambda plan: make_observer(err(), plan, {}),
     )
     result = runner.run(_say)
-    if as_json:
-        print_json(result.model_dump(mode="json"))
-    else:
-        out().print(bench_view(result))
-    raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
+    _finish(result, as_json=as_json)
 
 
 @commands.command("data")
@@ -155,7 +148,6 @@ def data(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Read, check, tokenise and mask the same file with our code and with each framework's own."""
     from bakeoff.bench.data import DataBench, DataBenchRunner
-    from bakeoff.cli.bench_view import bench_view
 
     bench = DataBench(
         backends=_listed("--backends", backends, None),
@@ -166,11 +158,7 @@ def data(  # noqa: PLR0913, PLR0917 - the options of a command
     )
     folder = _folder(runs_dir, "data")
     result = DataBenchRunner(bench, folder, make_workspace(folder, cache_dir)).run(_say)
-    if as_json:
-        print_json(result.model_dump(mode="json"))
-    else:
-        out().print(bench_view(result))
-    raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
+    _finish(result, as_json=as_json)
 
 
 @commands.command("sampler")
@@ -199,6 +187,17 @@ def sampler(
         print_json(result.model_dump(mode="json"))
     else:
         out().print(sampler_view(result))
+
+
+def _finish(result: "Bench", *, as_json: bool) -> None:
+    """Print a bench; exit code 1 if a cell failed."""
+    from bakeoff.cli.bench_view import bench_view
+
+    if as_json:
+        print_json(result.model_dump(mode="json"))
+    else:
+        out().print(bench_view(result))
+    raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
 
 
 def _say(text: str) -> None:

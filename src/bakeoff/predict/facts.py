@@ -32,6 +32,16 @@ class TrainerFacts:
     """On a CPU, whether malloc is as it comes (``bakeoff.predict.heap``)."""
 
 
+_ON_TRANSFORMERS = TrainerFacts(
+    optimizer="foreach",
+    loss="model",
+    adapter="peft",
+    packs_rows=False,
+    host_libraries_mib=100,
+    gives_back=True,
+)
+"""What a trainer does that leaves the step to transformers and PEFT."""
+
 TRAINERS = {
     "builtin": TrainerFacts(
         optimizer="fused",
@@ -41,24 +51,9 @@ TRAINERS = {
         host_libraries_mib=100,
         gives_back=False,
     ),
-    "llamafactory": TrainerFacts(
-        optimizer="foreach",
-        loss="model",
-        adapter="peft",
-        packs_rows=False,
-        host_libraries_mib=100,
-        gives_back=True,
-    ),
-    "swift": TrainerFacts(
-        optimizer="foreach",
-        loss="model",
-        adapter="peft",
-        packs_rows=False,
-        host_libraries_mib=100,
-        gives_back=True,
-    ),
+    "llamafactory": _ON_TRANSFORMERS,
+    "swift": _ON_TRANSFORMERS,
 }
-_OTHER = TRAINERS["llamafactory"]
 
 CONTEXT_BYTES = {
     "pascal": 250, "volta": 310, "turing": 280, "ampere": 420, "ada": 430, "hopper": 520,
@@ -71,7 +66,7 @@ _HOPPER_WORKSPACE = 32 * _MIB
 
 
 def facts_of(backend: str) -> TrainerFacts:
-    return TRAINERS.get(backend, _OTHER)
+    return TRAINERS.get(backend, _ON_TRANSFORMERS)
 
 
 def work_of(

@@ -15,8 +15,8 @@ from bakeoff.worker.answer_attention import AnswerAttention, KeyValues, Segment
 from bakeoff.worker.modelling import accepts
 from bakeoff.worker.stops import Stops
 
-_TOKENS_PER_READING = 2048
-"""Prompts that are read in one forward pass have at most so many tokens, unless one alone has."""
+TOKENS_PER_READING = 2048
+"""Texts that are read in one forward pass have so many tokens at most, but for a longer one alone."""
 
 _SHORTEST_PREFIX = 16
 """Sharing fewer tokens would cost more than reading them again."""
@@ -106,7 +106,7 @@ class Answering:
         while waiting and len(self._rows) + len(chosen) < self.num_slots:
             question = questions[waiting[-1]]
             num_tokens += len(question.token_ids) - len(self._prefix)
-            if chosen and num_tokens > _TOKENS_PER_READING:
+            if chosen and num_tokens > TOKENS_PER_READING:
                 break
             chosen.append((waiting.pop(), question))
         return chosen

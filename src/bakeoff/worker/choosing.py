@@ -8,10 +8,13 @@ from typing import Any
 import torch
 
 from bakeoff.worker.answer_attention import AnswerAttention, KeyValues, Segment
-from bakeoff.worker.answering import common_prefix, line_logits, read_prefix
+from bakeoff.worker.answering import (
+    TOKENS_PER_READING,
+    common_prefix,
+    line_logits,
+    read_prefix,
+)
 from bakeoff.worker.modelling import accepts
-
-_TOKENS_PER_READING = 2048
 
 
 @dataclass(frozen=True)
@@ -73,7 +76,7 @@ def _groups(continuations: Sequence[Continuation]) -> list[list[list[Continuatio
     for _, same in itertools.groupby(continuations, key=lambda one: one.context):
         family = list(same)
         size = len(family[0].context) + sum(len(one.token_ids) for one in family)
-        if not groups or num_tokens + size > _TOKENS_PER_READING:
+        if not groups or num_tokens + size > TOKENS_PER_READING:
             groups.append([])
             num_tokens = 0
         groups[-1].append(family)
