@@ -16,7 +16,7 @@ from bakeoff.worker.modelling import accepts
 from bakeoff.worker.stops import Stops
 
 TOKENS_PER_READING = 2048
-"""Texts that are read in one forward pass have so many tokens at most, but for a longer one alone."""
+"""Of one forward pass over texts, at most; a longer text is read alone."""
 
 _SHORTEST_PREFIX = 16
 """Sharing fewer tokens would cost more than reading them again."""
