@@ -1,7 +1,7 @@
 """Plans of trainings, as the planner would make them."""
 
 from bakeoff.schema.plan import TrainPlan
-from bakeoff.schema.recipe import LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 
 
 def make_plan(**changes) -> TrainPlan:

@@ -14,7 +14,7 @@ from bakeoff.base.errors import UserError
 from bakeoff.interfaces import Backend, Inputs
 from bakeoff.schema.events import EndEvent, StepEvent
 from bakeoff.schema.plan import World
-from bakeoff.schema.recipe import LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 
 
 @pytest.fixture(params=BACKENDS.names())

@@ -18,7 +18,7 @@ from tests.worker.training import read_events, write_data
 from bakeoff.backends import BACKENDS
 from bakeoff.backends.frameworks.known_settings import known_settings
 from bakeoff.interfaces import Inputs
-from bakeoff.schema.recipe import FreezeSpec, LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import FreezeSpec, LoraSpec, TrainSpec
 
 FRAMEWORKS = [
     pytest.param(name, marks=pytest.mark.backend(name))

@@ -19,7 +19,7 @@ from bakeoff.backends import BACKENDS
 from bakeoff.backends.frameworks.config_text import scalar
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.plan import TrainPlan
-from bakeoff.schema.recipe import FreezeSpec, LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import FreezeSpec, LoraSpec, TrainSpec
 
 FRAMEWORKS = [name for name in BACKENDS.names() if needs_environment(name)]
 GOLDEN = Path(__file__).parent / "golden"

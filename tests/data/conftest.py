@@ -10,7 +10,7 @@ from tests.fake_hub import hub  # noqa: F401 - a fixture
 from bakeoff import data
 from bakeoff.base.files import iter_jsonl
 from bakeoff.base.hub import HubAccess
-from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
 
 
 @pytest.fixture

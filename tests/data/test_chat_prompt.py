@@ -7,7 +7,7 @@ from bakeoff.base.errors import UserError
 from bakeoff.data.prompt import make_renderer
 from bakeoff.data.rows import Row
 from bakeoff.schema.chat_template import ChatTemplate
-from bakeoff.schema.recipe import PromptSpec
+from bakeoff.schema.recipe_subject import PromptSpec
 from bakeoff.schema.sample import Message
 
 ONE = Row("1 + 1?", "2")

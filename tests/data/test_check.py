@@ -11,7 +11,7 @@ from bakeoff.data.formats import ROW_FORMATS
 from bakeoff.data.inspection.check import CheckSettings, check_rows
 from bakeoff.data.inspection.subject import open_splits
 from bakeoff.data.sources import Surroundings
-from bakeoff.schema.recipe import Columns, DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import Columns, DataSpec, PromptSpec
 from bakeoff.schema.sample import Layout, Message, Sample
 
 STORY = (

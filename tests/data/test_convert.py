@@ -13,7 +13,7 @@ from bakeoff.data.convert import convert
 from bakeoff.data.convert_survey import Target
 from bakeoff.data.formats import ROW_FORMATS
 from bakeoff.data.sources import Surroundings
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 from bakeoff.schema.sample import Layout
 
 FORMATS = ROW_FORMATS.names()

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from bakeoff.base.errors import UserError
 from bakeoff.data.formats import ROW_FORMATS
 from bakeoff.data.formats.reading import RowReader, make_layout
-from bakeoff.schema.recipe import Columns, Tags
+from bakeoff.schema.recipe_subject import Columns, Tags
 from bakeoff.schema.sample import Layout, Message, Sample
 
 FORMATS = ROW_FORMATS.names()

@@ -11,7 +11,7 @@ from bakeoff.data import gsm_symbolic
 from bakeoff.data.gsm_symbolic_items import Item, equations_hold, is_easy, item_of
 from bakeoff.data.overlap import question_key
 from bakeoff.data.reasoning_gym_loader import load_generator
-from bakeoff.schema.recipe import Columns, DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import Columns, DataSpec, PromptSpec
 
 SOURCE = "builtin:gsm-symbolic"
 

@@ -19,7 +19,8 @@ from bakeoff.data.prompt import make_renderer
 from bakeoff.data.rows import Row
 from bakeoff.data.sources import Surroundings
 from bakeoff.schema.chat_template import ChatTemplate
-from bakeoff.schema.recipe import DataSpec, PromptSpec, TrainSpec
+from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
+from bakeoff.schema.recipe_train import TrainSpec
 from bakeoff.worker.rows import tokenize
 
 

@@ -11,7 +11,7 @@ WORK = """
 import sys
 from pathlib import Path
 from bakeoff import data
-from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
 folder = Path(sys.argv[1])
 manifest = data.prepare(
     DataSpec(source="rows"), PromptSpec(), base_dir=folder, cache_dir=folder / "cache",
@@ -28,7 +28,7 @@ from bakeoff.base.hub import HubAccess, say_nothing
 from bakeoff.data.inspection.check import CheckSettings, check_rows
 from bakeoff.data.inspection.subject import open_splits
 from bakeoff.data.sources import Surroundings
-from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
 folder = Path(sys.argv[1])
 around = Surroundings(folder, folder / "cache", HubAccess(), say_nothing)
 opened = open_splits(DataSpec(source="rows"), around, is_recipe=False)

@@ -8,7 +8,7 @@ from lm_eval.utils import apply_template
 from bakeoff.base.errors import UserError
 from bakeoff.data.prompt import RawPrompt
 from bakeoff.data.question import QuestionTemplate
-from bakeoff.schema.recipe import PromptSpec
+from bakeoff.schema.recipe_subject import PromptSpec
 
 TEMPLATES = [
     PromptSpec().text,

@@ -11,7 +11,7 @@ from tests.data.made import qa
 from bakeoff import data
 from bakeoff.base.errors import UserError
 from bakeoff.data.overlap import question_key
-from bakeoff.schema.recipe import Columns, DataSpec
+from bakeoff.schema.recipe_subject import Columns, DataSpec
 
 TEST_ROW = [qa("How many legs has a spider?", "#### 8")]
 

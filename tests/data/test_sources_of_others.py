@@ -13,7 +13,7 @@ from tests.data.made import qa
 from bakeoff import data
 from bakeoff.base.errors import UserError
 from bakeoff.base.hub import HubAccess
-from bakeoff.schema.recipe import Columns, DataSpec
+from bakeoff.schema.recipe_subject import Columns, DataSpec
 
 TRAIN = [qa("小明有几个苹果？", "#### 3"), qa("1 + 1?", "#### 2")]
 TEST = [qa("How many legs has a spider?", "#### 8")]

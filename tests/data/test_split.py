@@ -18,7 +18,7 @@ from bakeoff.data.inspection.split import split_rows
 from bakeoff.data.inspection.subject import open_splits
 from bakeoff.data.sources import Surroundings
 from bakeoff.schema.data_split import SplitSettings
-from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
 
 
 @pytest.fixture

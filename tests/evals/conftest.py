@@ -13,7 +13,7 @@ from bakeoff.evals.hf import HfEngine
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event
 from bakeoff.schema.plan import EvalPlan
-from bakeoff.schema.recipe import PromptSpec
+from bakeoff.schema.recipe_subject import PromptSpec
 from bakeoff.schema.record import Sample
 from bakeoff.schema.results import EvalResult
 

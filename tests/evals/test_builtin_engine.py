@@ -43,7 +43,7 @@ def test_what_all_prompts_begin_with_is_read_once(ask, taught_model, tmp_path, m
 
 
 def _with_preface(text):
-    from bakeoff.schema.recipe import PromptSpec
+    from bakeoff.schema.recipe_subject import PromptSpec
 
     return PromptSpec(text=text + "Question: {{prompt}}\nAnswer:")
 

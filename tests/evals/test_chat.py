@@ -10,7 +10,7 @@ from bakeoff import data
 from bakeoff.base.files import iter_jsonl, write_jsonl
 from bakeoff.data.chat_template import ChatRenderer
 from bakeoff.models import read_chat_template
-from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
 from bakeoff.worker.failures import JobError
 
 CHAT = PromptSpec(template="chat", text="Q: {{prompt}}")

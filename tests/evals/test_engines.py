@@ -11,7 +11,7 @@ from tests.evals.conftest import make_plan
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import ProgressEvent
-from bakeoff.schema.recipe import PromptSpec
+from bakeoff.schema.recipe_subject import PromptSpec
 from bakeoff.schema.results import EvalResult
 
 pytestmark = pytest.mark.parametrize("name", ENGINES.names())

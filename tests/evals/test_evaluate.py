@@ -224,7 +224,7 @@ def test_a_training_row_that_asks_a_test_question_is_never_an_example(ask, tmp_p
 
 def test_validation_rows_are_a_split_of_their_own_which_is_not_scored(ask, rows_dir, tmp_path):
     from bakeoff.evals.task_file import render_task_file
-    from bakeoff.schema.recipe import PromptSpec
+    from bakeoff.schema.recipe_subject import PromptSpec
     from bakeoff.worker.lm_task import load_task
 
     for split, start in (("train", 0), ("validation", 20), ("test", 30)):
@@ -246,7 +246,7 @@ def test_validation_rows_are_a_split_of_their_own_which_is_not_scored(ask, rows_
 
 def test_a_task_that_draws_examples_from_the_scored_split_is_refused(rows_dir, tmp_path):
     from bakeoff.evals.task_file import render_task_file
-    from bakeoff.schema.recipe import PromptSpec
+    from bakeoff.schema.recipe_subject import PromptSpec
     from bakeoff.worker.lm_task import keep_test_out_of_examples, load_task
 
     text = render_task_file(

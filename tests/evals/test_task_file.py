@@ -6,7 +6,7 @@ import pytest
 from ruamel.yaml import YAML
 
 from bakeoff.evals.task_file import render_task_file, stop_strings
-from bakeoff.schema.recipe import PromptSpec
+from bakeoff.schema.recipe_subject import PromptSpec
 
 GOLDEN = r"""
 # Written by bakeoff: the rows that it prepared, asked as lm-evaluation-harness asks `gsm8k`.

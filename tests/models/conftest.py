@@ -7,7 +7,7 @@ from tests.fake_hub import hub  # noqa: F401 - a fixture
 
 from bakeoff import models
 from bakeoff.base.hub import HubAccess
-from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.recipe_subject import ModelSpec
 
 
 @pytest.fixture

@@ -10,7 +10,7 @@ from bakeoff import models
 from bakeoff.base.errors import UserError
 from bakeoff.base.hub import HubAccess
 from bakeoff.models.files import MANIFEST
-from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.recipe_subject import ModelSpec
 
 NAME = "Qwen/Qwen2.5-1.5B"
 

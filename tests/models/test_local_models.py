@@ -7,7 +7,7 @@ from tests.models.made import GOOD_FILES, safetensors
 
 from bakeoff import models
 from bakeoff.base.errors import UserError
-from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.recipe_subject import ModelSpec
 
 
 def without(*names):

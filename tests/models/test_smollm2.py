@@ -13,7 +13,7 @@ from bakeoff import models
 from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.process import Child
 from bakeoff.models.files import MANIFEST
-from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.recipe_subject import ModelSpec
 
 SOURCE = "builtin:smollm2-135m"
 

@@ -9,7 +9,7 @@ from bakeoff.predict.facts import work_of
 from bakeoff.predict.gpus import GPUS
 from bakeoff.predict.memory import predict_analytic
 from bakeoff.predict.shape import known_shape
-from bakeoff.schema.recipe import LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 
 GPU = GPUS["rtx4060-8gb"]
 

@@ -11,7 +11,7 @@ from bakeoff.predict.shape import known_shape, shape_of_config
 from bakeoff.predict.step import write_training
 from bakeoff.predict.tape import peak_of
 from bakeoff.predict.work import Work
-from bakeoff.schema.recipe import LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 
 QWEN = known_shape("Qwen/Qwen2.5-1.5B")
 A100 = GPUS["a100-80gb"]

@@ -291,7 +291,7 @@ def test_a_reader_of_the_old_report_never_sees_a_part_of_the_new(tmp_path, monke
 def test_planned_runs_that_are_missing_are_named(tmp_path):
     study = standard_study(tmp_path / "runs")
     from bakeoff.schema.plan import EvalPlan, run_name
-    from bakeoff.schema.recipe import PromptSpec
+    from bakeoff.schema.recipe_subject import PromptSpec
 
     step = EvalPlan(
         id="abc", model_id="m", train_id=None, data_id="d", prompt=PromptSpec(), task="data",

@@ -9,7 +9,7 @@ from bakeoff.predict.facts import work_of
 from bakeoff.predict.shape import shape_of_config
 from bakeoff.predict.step import write_training
 from bakeoff.predict.tape import Tape, peak_of
-from bakeoff.schema.recipe import LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 from bakeoff.worker.rows import Row
 from bakeoff.worker.settings import read_job
 from bakeoff.worker.trace import trace

@@ -8,7 +8,7 @@ import torch
 import transformers
 from tests.worker.training import job
 
-from bakeoff.schema.recipe import LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 from bakeoff.worker.optimizer import build_optimizer, clip_gradients
 from bakeoff.worker.schedule import count_warmup_steps, rate_factor
 from bakeoff.worker.settings import LoraSettings, TrainSettings, read_job

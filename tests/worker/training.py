@@ -6,7 +6,7 @@ from typing import Any
 
 from tests import tiny
 
-from bakeoff.schema.recipe import LoraSpec, TrainSpec
+from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 
 
 def write_data(folder: Path, *, num_train: int = 12, num_validation: int = 4) -> Path:

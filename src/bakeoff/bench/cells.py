@@ -9,7 +9,7 @@ from typing import Any
 from bakeoff.bench.settings import Chosen
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.schema.bench import BenchCell, Setting
-from bakeoff.schema.recipe import Method
+from bakeoff.schema.recipe_train import Method
 from bakeoff.schema.record import Measurement, Record
 
 

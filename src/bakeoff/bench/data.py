@@ -29,7 +29,8 @@ from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.bench import Bench, BenchCell, Setting
 from bakeoff.schema.plan import Launch
-from bakeoff.schema.recipe import DataSpec, LoraSpec, ModelSpec, PromptSpec, TrainSpec
+from bakeoff.schema.recipe_subject import DataSpec, ModelSpec, PromptSpec
+from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 from bakeoff.worker_launch import OFFLINE, worker_launch
 
 RESULT = "bench.json"

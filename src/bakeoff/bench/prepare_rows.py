@@ -11,7 +11,7 @@ from typing import Any
 
 from bakeoff import data
 from bakeoff.base.files import read_json, write_json_atomic
-from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
 
 
 def main(job: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ from statistics import fmean, median
 from typing import Literal
 
 from bakeoff.schema.bench import BenchCell, BenchRatio, Spread
-from bakeoff.schema.recipe import Method
+from bakeoff.schema.recipe_train import Method
 
 ENOUGH_FOR_BOOTSTRAP = 6
 """Fewer pairs are told by their smallest and largest: drawn again they would say no more."""

@@ -11,7 +11,7 @@ from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.recipes import RecipeTree, make_recipe
 from bakeoff.runner.prepare import as_user_error
 from bakeoff.schema.bench import Setting
-from bakeoff.schema.recipe import Method
+from bakeoff.schema.recipe_train import Method
 
 _LEARNING_RATES: dict[Method, float] = {"lora": 2e-4, "full": 2e-5}
 

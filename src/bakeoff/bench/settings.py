@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bakeoff.schema.bench import Setting
-from bakeoff.schema.recipe import TrainSpec
+from bakeoff.schema.recipe_train import TrainSpec
 
 LEAN_KEY = "memory"
 """`train.memory: lean`, where the built-in trainer knows it."""

@@ -32,7 +32,7 @@ from bakeoff.runner.study import StudyRunner
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.bench import Bench, Setting
 from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
-from bakeoff.schema.recipe import Method
+from bakeoff.schema.recipe_train import Method
 from bakeoff.schema.record import Record
 from bakeoff.store.runs import Store
 

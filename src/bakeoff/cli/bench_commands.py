@@ -58,7 +58,7 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
     from bakeoff.bench.train import TrainBenchRunner
     from bakeoff.cli.progress import make_observer
     from bakeoff.schema.bench import SETTINGS
-    from bakeoff.schema.recipe import Method
+    from bakeoff.schema.recipe_train import Method
 
     bench = TrainBench(
         backends=_listed("--backends", backends, None),

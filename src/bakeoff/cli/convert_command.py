@@ -11,7 +11,7 @@ from bakeoff.cli.places import ALL_HUBS, DEFAULT_RUNS_DIR, CacheDir, hub_access,
 
 if TYPE_CHECKING:
     from bakeoff.data.convert import Converted
-    from bakeoff.schema.recipe import DataSpec
+    from bakeoff.schema.recipe_subject import DataSpec
 
 FormatName = Literal["alpaca", "sharegpt", "messages", "prompt-response", "query-response", "text"]
 
@@ -108,7 +108,7 @@ def _spec(
     from pydantic import ValidationError
 
     from bakeoff.planning.problems import problems_of_validation
-    from bakeoff.schema.recipe import DataSpec
+    from bakeoff.schema.recipe_subject import DataSpec
 
     raw = {
         "source": source,

@@ -15,7 +15,8 @@ from bakeoff.recipes import RecipeTree, load_recipe, make_recipe
 from bakeoff.runner.prepare import as_user_error
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.chat_template import ChatTemplate
-from bakeoff.schema.recipe import ModelSpec, Recipe
+from bakeoff.schema.recipe import Recipe
+from bakeoff.schema.recipe_subject import ModelSpec
 
 RECIPE_SUFFIXES = (".yaml", ".yml")
 _NO_MODEL = "builtin:none"

@@ -14,7 +14,7 @@ from bakeoff.compare.numbers import MISSING
 from bakeoff.compare.numbers import seconds as show_duration
 from bakeoff.schema.data_check import DataCheck, Example, Finding
 from bakeoff.schema.data_split import SplitRecord
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 
 _STYLES = {"error": "bold red", "warning": "yellow", "info": "cyan"}
 _NUM_EXAMPLES = 3

@@ -50,7 +50,7 @@ def fetch(
     """Bring a model to disk: checked, resumable, from the first place that has it."""
     from bakeoff import models
     from bakeoff.runner.worker_job import run_worker
-    from bakeoff.schema.recipe import ModelSpec
+    from bakeoff.schema.recipe_subject import ModelSpec
 
     workspace = make_workspace(DEFAULT_RUNS_DIR, cache_dir)
     spec = ModelSpec(source=model, revision=revision, trust_remote_code=trust_remote_code)
@@ -81,7 +81,7 @@ def info(
     from bakeoff import models
     from bakeoff.cli.model_view import model_view
     from bakeoff.models.describe import describe_model
-    from bakeoff.schema.recipe import ModelSpec
+    from bakeoff.schema.recipe_subject import ModelSpec
 
     spec = ModelSpec(source=model, revision=revision, trust_remote_code=trust_remote_code)
     cache = make_workspace(DEFAULT_RUNS_DIR, cache_dir).cache_dir

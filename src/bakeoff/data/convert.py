@@ -18,7 +18,7 @@ from bakeoff.data.framework_files import framework_files
 from bakeoff.data.source_names import LIST_NAME
 from bakeoff.data.sources import RowsFile, Surroundings, source_of
 from bakeoff.data.splits_there import splits_there
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 
 
 @dataclass(frozen=True, kw_only=True)

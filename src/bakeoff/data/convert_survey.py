@@ -16,7 +16,7 @@ from bakeoff.data.framework_files import (
 )
 from bakeoff.data.sources import RowsFile, Surroundings
 from bakeoff.interfaces import RowFormat
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 from bakeoff.schema.sample import Layout, Sample
 
 _ROWS_PER_REPORT = 5_000

@@ -29,7 +29,7 @@ from bakeoff.data.sources import (
 )
 from bakeoff.data.split_files import data_suffix
 from bakeoff.data.text import numbered_lines
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 from bakeoff.schema.sample import Layout
 
 _COLUMNS = ("prompt", "query", "response", "history", "messages", "system", "tools")

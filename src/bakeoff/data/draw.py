@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from bakeoff.base.errors import UserError
 from bakeoff.data.spool import Spool
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from bakeoff.data.gsm_symbolic_items import KEEPERS, Item, item_of
 from bakeoff.data.overlap import question_key
 from bakeoff.data.reasoning_gym_loader import load_generator
 from bakeoff.data.sources import NoSuchSplitError, NumberedRows, RowsFile, Splits, Surroundings
-from bakeoff.schema.recipe import Columns, DataSpec
+from bakeoff.schema.recipe_subject import Columns, DataSpec
 
 _DISTRIBUTION = "reasoning-gym"
 _DEFAULT_SUBSET = "easy"

@@ -17,7 +17,7 @@ from bakeoff.base.hub import (
 from bakeoff.data.formats.reading import layout_of
 from bakeoff.data.sources import RowsFile, Splits, Surroundings
 from bakeoff.data.split_files import data_suffix, files_of_split, rows_file
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 
 _CARD = "README.md"
 

@@ -11,7 +11,7 @@ from bakeoff.data.json_rows import counts_rows
 from bakeoff.data.source_names import LIST_NAME, entry_names
 from bakeoff.data.sources import NoSuchSplitError, RowsFile, Splits, Surroundings
 from bakeoff.data.split_files import data_suffix, files_of_split, rows_file
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 from bakeoff.schema.sample import Layout
 
 _SAVED_STATE = "state.json"

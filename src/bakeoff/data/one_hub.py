@@ -6,7 +6,7 @@ from pathlib import Path
 from bakeoff.base.hub_access import HubName
 from bakeoff.data.hub import HubSource
 from bakeoff.data.sources import RowsFile, Splits, Surroundings
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 
 
 class OneHubSource:

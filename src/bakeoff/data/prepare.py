@@ -16,7 +16,7 @@ from bakeoff.data.prompt import PromptRenderer, make_renderer
 from bakeoff.data.sources import RowsFile, Splits, Surroundings, source_of
 from bakeoff.data.spool import Spool
 from bakeoff.schema.chat_template import ChatTemplate
-from bakeoff.schema.recipe import DataSpec, PromptSpec
+from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
 from bakeoff.schema.results import DataManifest
 
 _LAYOUT_VERSION = 3

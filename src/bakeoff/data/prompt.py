@@ -10,7 +10,7 @@ from bakeoff.data.chat_template import ChatRenderer
 from bakeoff.data.question import QuestionTemplate
 from bakeoff.data.rows import Row
 from bakeoff.schema.chat_template import ChatTemplate
-from bakeoff.schema.recipe import PromptSpec
+from bakeoff.schema.recipe_subject import PromptSpec
 
 TURN_SEPARATOR = "\n\n"
 """Between turns, and after a system message; the harness's own between worked examples."""

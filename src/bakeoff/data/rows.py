@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from bakeoff.base.errors import UserError
 from bakeoff.data.mistakes import EmptyTextError, MissingColumnError, WrongTypeError
-from bakeoff.schema.recipe import Columns
+from bakeoff.schema.recipe_subject import Columns
 from bakeoff.schema.sample import SPEAKING_ROLES, Message, Sample
 
 # Names under which others publish the same two columns, likeliest first.

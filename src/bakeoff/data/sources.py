@@ -10,7 +10,7 @@ from bakeoff.base.hub import HubAccess, Report
 from bakeoff.base.registry import Registry
 from bakeoff.base.sources import resolve_path, source_kind
 from bakeoff.data.source_names import find_entry, parse_swift_name
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 from bakeoff.schema.sample import Layout
 
 NumberedRows = Iterator[tuple[int, object]]

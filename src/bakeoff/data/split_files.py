@@ -11,7 +11,7 @@ from bakeoff.base.registry import Registry
 from bakeoff.data.formats.reading import choose_columns, make_layout
 from bakeoff.data.sources import ChooseColumns, NoSuchSplitError, RowsFile
 from bakeoff.data.text import PACKINGS
-from bakeoff.schema.recipe import Columns, Tags
+from bakeoff.schema.recipe_subject import Columns, Tags
 from bakeoff.schema.sample import Layout
 
 ReadRows = Callable[[Path, ChooseColumns], Iterator[tuple[int, object]]]

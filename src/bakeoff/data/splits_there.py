@@ -2,7 +2,7 @@
 
 from bakeoff.base.errors import UserError
 from bakeoff.data.sources import NoSuchSplitError, RowsFile, Surroundings, source_of
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 
 SPLIT_NAMES = {
     "train": ("train",),

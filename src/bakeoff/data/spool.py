@@ -9,7 +9,7 @@ from types import TracebackType
 from bakeoff.data.formats.reading import RowReader, make_layout
 from bakeoff.data.rows import Row
 from bakeoff.data.sources import RowsFile
-from bakeoff.schema.recipe import Columns, Tags
+from bakeoff.schema.recipe_subject import Columns, Tags
 from bakeoff.schema.sample import Layout, Message
 
 

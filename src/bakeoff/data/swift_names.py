@@ -12,7 +12,7 @@ from bakeoff.base.sources import source_kind
 from bakeoff.data.formats.reading import layout_of
 from bakeoff.data.source_names import SwiftName, parse_swift_name
 from bakeoff.data.sources import DATA_SOURCES, DataSource, RowsFile, Splits, Surroundings
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 
 
 class SwiftSource:

@@ -3,7 +3,7 @@
 from jinja2 import Environment, TemplateSyntaxError, meta
 
 from bakeoff.schema.plan import Problem
-from bakeoff.schema.recipe import PromptSpec
+from bakeoff.schema.recipe_subject import PromptSpec
 
 
 def check_prompt(prompt: PromptSpec) -> list[Problem]:

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from bakeoff.schema.recipe import MeasureSpec
+from bakeoff.schema.recipe_machine import MeasureSpec
 from bakeoff.schema.record import Measurement, RankPeak
 from bakeoff.schema.results import TrainResult
 

@@ -9,7 +9,7 @@ from bakeoff.base.locks import locked
 from bakeoff.models.files import model_files
 from bakeoff.models.sources import Surroundings, source_of
 from bakeoff.schema.plan import Launch
-from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.recipe_subject import ModelSpec
 from bakeoff.schema.results import ModelManifest
 
 

@@ -15,7 +15,7 @@ from bakeoff.models.files import (
     model_files,
 )
 from bakeoff.models.sources import Surroundings
-from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.recipe_subject import ModelSpec
 from bakeoff.schema.results import ModelManifest
 
 

@@ -24,7 +24,7 @@ from bakeoff.models.files import (
     write_manifest,
 )
 from bakeoff.models.sources import Surroundings
-from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.recipe_subject import ModelSpec
 from bakeoff.schema.results import ModelManifest
 from bakeoff.worker_launch import OFFLINE, worker_launch
 

@@ -9,7 +9,7 @@ from bakeoff.base.hub import HubAccess, Report
 from bakeoff.base.registry import Registry
 from bakeoff.base.sources import source_kind
 from bakeoff.schema.plan import Launch
-from bakeoff.schema.recipe import ModelSpec
+from bakeoff.schema.recipe_subject import ModelSpec
 from bakeoff.schema.results import ModelManifest
 
 

@@ -13,7 +13,8 @@ from bakeoff.base.errors import UserError
 from bakeoff.planning.problems import InvalidRecipe, document_in, problems_of_validation
 from bakeoff.schema.document import Document
 from bakeoff.schema.plan import AxisValue, Problem
-from bakeoff.schema.recipe import ADAPTER_METHODS, Method, Recipe
+from bakeoff.schema.recipe import Recipe
+from bakeoff.schema.recipe_train import ADAPTER_METHODS, Method
 
 ALWAYS_IN_CELL = ("backend", "method", "strategy", "world_size", "seed")
 MAX_CELLS = 1000

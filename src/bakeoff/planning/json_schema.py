@@ -2,7 +2,8 @@
 
 from typing import Any, get_args
 
-from bakeoff.schema.recipe import Method, Recipe
+from bakeoff.schema.recipe import Recipe
+from bakeoff.schema.recipe_train import Method
 
 _FIXED = {"name"}
 """Keys that cannot be an axis."""

@@ -19,7 +19,9 @@ from bakeoff.schema.plan import (
     TrainPlan,
     World,
 )
-from bakeoff.schema.recipe import ADAPTER_METHODS, DataSpec, ModelSpec, Recipe
+from bakeoff.schema.recipe import Recipe
+from bakeoff.schema.recipe_subject import DataSpec, ModelSpec
+from bakeoff.schema.recipe_train import ADAPTER_METHODS
 
 ID_VERSION = 1
 """Part of every content id: raised when the same recipe would no longer do the same work."""

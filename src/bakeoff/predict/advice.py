@@ -126,7 +126,7 @@ def _smaller(plan: TrainPlan) -> _Step:
 
 
 def _as_lora(plan: TrainPlan) -> _Step:
-    from bakeoff.schema.recipe import LoraSpec  # noqa: PLC0415
+    from bakeoff.schema.recipe_train import LoraSpec  # noqa: PLC0415
 
     changed = plan.model_copy(update={"method": "lora", "lora": plan.lora or LoraSpec()})
     return (("method=lora",), "train an adapter instead of all weights", False, changed)

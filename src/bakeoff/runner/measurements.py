@@ -6,7 +6,7 @@ from bakeoff.base.files import read_json
 from bakeoff.measure.summary import summarise
 from bakeoff.measure.training import with_cost, with_flops, with_ranks
 from bakeoff.runner.process_run import Outcome
-from bakeoff.schema.recipe import MeasureSpec
+from bakeoff.schema.recipe_machine import MeasureSpec
 from bakeoff.schema.record import Measurement
 from bakeoff.schema.results import EvalResult, TrainResult
 

@@ -22,7 +22,8 @@ from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.runner.environments import environment_of
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
-from bakeoff.schema.recipe import OF_THE_MACHINE, HubSpec, MeasureSpec
+from bakeoff.schema.recipe import OF_THE_MACHINE
+from bakeoff.schema.recipe_machine import HubSpec, MeasureSpec
 from bakeoff.strategies import STRATEGIES
 
 

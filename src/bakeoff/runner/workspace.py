@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bakeoff.base.hub import HubAccess
 from bakeoff.runner.process_run import Watching
-from bakeoff.schema.recipe import MeasureSpec
+from bakeoff.schema.recipe_machine import MeasureSpec
 
 
 @dataclass(frozen=True, kw_only=True)

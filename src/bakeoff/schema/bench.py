@@ -9,7 +9,7 @@ from typing import Any, Literal
 from pydantic import Field
 
 from bakeoff.schema.document import Document
-from bakeoff.schema.recipe import Method
+from bakeoff.schema.recipe_train import Method
 
 Setting = Literal["default", "best", "lean"]
 """`default`: what the framework does by itself where only the cost changes; `best`: its fastest

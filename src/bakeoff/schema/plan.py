@@ -11,16 +11,9 @@ from typing import Annotated, Any, Literal
 from pydantic import Field
 
 from bakeoff.schema.document import Document
-from bakeoff.schema.recipe import (
-    DataSpec,
-    FreezeSpec,
-    LoraSpec,
-    Method,
-    ModelSpec,
-    Precision,
-    PromptSpec,
-    TrainSpec,
-)
+from bakeoff.schema.recipe_part import Precision
+from bakeoff.schema.recipe_subject import DataSpec, ModelSpec, PromptSpec
+from bakeoff.schema.recipe_train import FreezeSpec, LoraSpec, Method, TrainSpec
 
 AxisValue = str | int | float | bool | None
 Device = Literal["auto", "cpu", "cuda", "mps"]

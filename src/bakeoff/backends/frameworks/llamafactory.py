@@ -14,7 +14,7 @@ from bakeoff.backends.frameworks.config_text import Section
 from bakeoff.backends.frameworks.training import OUTPUT_DIR, ROWS_FILE, SCHEDULERS, Framework, saves
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.plan import TrainPlan
-from bakeoff.schema.recipe import LoraSpec
+from bakeoff.schema.recipe_train import LoraSpec
 
 MODEL_DIR = "model"
 """The model's files under a configuration that names the precision: LLaMA-Factory loads weights in

@@ -13,7 +13,7 @@ from bakeoff.backends.frameworks.config_text import Section
 from bakeoff.backends.frameworks.training import OUTPUT_DIR, ROWS_FILE, SCHEDULERS, Framework, saves
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.plan import TrainPlan
-from bakeoff.schema.recipe import LoraSpec
+from bakeoff.schema.recipe_train import LoraSpec
 
 TEMPLATE = "bakeoff_plain"
 PLUGIN_FILE = "bakeoff_template.py"

@@ -8,7 +8,7 @@ from bakeoff.backends.frameworks.config_text import Section, yaml_text
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event, read_events_file
 from bakeoff.schema.plan import Dialect, Launch, Problem, TrainPlan
-from bakeoff.schema.recipe import ADAPTER_METHODS
+from bakeoff.schema.recipe_train import ADAPTER_METHODS
 from bakeoff.schema.results import TrainResult
 from bakeoff.worker_launch import OFFLINE, worker_launch
 

@@ -4,7 +4,7 @@ from collections.abc import Collection, Mapping
 
 from bakeoff.data.formats.turns import only_text, single_turn
 from bakeoff.data.rows import check_row
-from bakeoff.schema.recipe import Columns
+from bakeoff.schema.recipe_subject import Columns
 from bakeoff.schema.sample import Layout, Sample
 
 _DEFAULT = ("question", "answer")

@@ -6,7 +6,7 @@ from bakeoff.data.formats import ROW_FORMATS
 from bakeoff.data.mistakes import MissingColumnError
 from bakeoff.data.rows import Row, missing_column, not_an_object, row_of
 from bakeoff.interfaces import RowFormat
-from bakeoff.schema.recipe import Columns, DataSpec, Tags
+from bakeoff.schema.recipe_subject import Columns, DataSpec, Tags
 from bakeoff.schema.sample import Layout, Sample
 
 AUTO = "auto"

@@ -22,7 +22,7 @@ from bakeoff.data.prompt import make_renderer
 from bakeoff.data.spool import Spool
 from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.data_check import DataCheck, Finding, SplitFacts
-from bakeoff.schema.recipe import PromptSpec
+from bakeoff.schema.recipe_subject import PromptSpec
 
 # Held-out splits come first: what stands in them is looked for in those that follow.
 _READING_ORDER = ("test", "validation", "train")

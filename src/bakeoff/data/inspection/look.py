@@ -27,7 +27,8 @@ from bakeoff.schema.data_inspection import (
     Segment,
     SplitSize,
 )
-from bakeoff.schema.recipe import PromptSpec, TrainSpec
+from bakeoff.schema.recipe_subject import PromptSpec
+from bakeoff.schema.recipe_train import TrainSpec
 from bakeoff.schema.sample import Layout
 
 _NUM_BINS = 12

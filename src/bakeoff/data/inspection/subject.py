@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from bakeoff.data.formats.reading import layout_of
 from bakeoff.data.sources import RowsFile, Splits, Surroundings, source_of
 from bakeoff.data.splits_there import splits_there
-from bakeoff.schema.recipe import DataSpec
+from bakeoff.schema.recipe_subject import DataSpec
 from bakeoff.schema.sample import Layout
 
 

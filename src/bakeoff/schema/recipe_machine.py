@@ -1,0 +1,79 @@
+"""How a study is done on this machine, whatever its results: hubs, folders, limits, measuring."""
+
+from typing import Annotated, Any, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from bakeoff.base.hub_access import HubName
+from bakeoff.schema.recipe_part import RecipePart
+
+
+class HubSpec(RecipePart):
+    """Where models and data are fetched from; of no influence on results."""
+
+    order: tuple[HubName, ...] = ("hub", "mirror", "modelscope")
+    """Asked one after the other until one has what is wanted."""
+
+    endpoint: str | None = None
+    """Address of `mirror`; https://hf-mirror.com when absent. It gets no access token."""
+
+    modelscope_endpoint: str | None = None
+    """Address of `modelscope`; https://modelscope.cn when absent."""
+
+    @field_validator("order", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value
+
+    @field_validator("order")
+    @classmethod
+    def _not_empty(cls, value: tuple[HubName, ...]) -> tuple[HubName, ...]:
+        if not value:
+            raise ValueError("name at least one of hub, mirror, modelscope")
+        return value
+
+
+class PlacesSpec(RecipePart):
+    """Folders for what is large; the command line (`--runs-dir`, `--cache-dir`) goes first.
+
+    The folder above each must be there, so that a recipe for another machine fills no small disk.
+    """
+
+    runs: str | None = None
+    """Results; `runs` in the working folder when absent."""
+
+    cache: str | None = None
+    """Models, prepared data and what the tools cache; the user's cache folder when absent."""
+
+    temporary: str | None = None
+    """Temporary files of the runs; the system's place when absent."""
+
+
+class LimitsSpec(RecipePart):
+    """When a run is given up; of no influence on results."""
+
+    silent_minutes: Annotated[float, Field(gt=0)] = 60.0
+    """A process that tells nothing for so long hangs: it is ended, and the study goes on."""
+
+
+class MeasureSpec(RecipePart):
+    """How time, memory and energy are measured; of no influence on what is learned."""
+
+    interval_seconds: Annotated[float, Field(ge=0.02, le=60)] = 0.2
+    """Between two readings of memory and devices; longer where reading would take 1 % of a core."""
+
+    repeats: Annotated[int, Field(ge=1, le=100)] = 1
+    """Trainings of each cell, in turns (A B A B); those after the first serve time and memory alone
+    and keep no model."""
+
+    price_per_hour: Annotated[float, Field(gt=0)] | None = None
+    """What an hour of this machine costs; the record then tells what each run cost."""
+
+    currency: str | None = None
+    """Of `price_per_hour`: `CNY`, `USD`, ..."""
+
+    @model_validator(mode="after")
+    def _price_has_a_currency(self) -> Self:
+        if (self.price_per_hour is None) != (self.currency is None):
+            raise ValueError("`price_per_hour` and `currency` together, or neither")
+        return self
