@@ -21,6 +21,7 @@ from bakeoff.cli import (
     parity_command,
     recipe_commands,
     result_commands,
+    search_command,
     study_commands,
 )
 
@@ -61,6 +62,7 @@ app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
 app.command("fit")(fit_command.fit)
 app.command("parity")(parity_command.parity)
+app.command("search")(search_command.search)
 app.command("export")(export_command.export)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)

@@ -139,7 +139,8 @@ class _CellSteps:
 
         The test rows are drawn in the same way however many rows the other splits keep.
         """
-        unread = {"num_train", "num_validation"} if num_fewshot == 0 else set[str]()
+        alone = num_fewshot == 0 and self._recipe.evaluate.split == "test"
+        unread = {"num_train", "num_validation"} if alone else set[str]()
         return self._data_key(without={"allow_overlap"} | unread)
 
     def _train_plan(self) -> TrainPlan:
@@ -178,6 +179,7 @@ class _CellSteps:
                     trust_remote_code=recipe.model.trust_remote_code,
                     prompt=recipe.prompt,
                     task=task,
+                    split=spec.split if task == OWN_TASK else "test",
                     num_fewshot=num_fewshot,
                     limit=spec.limit,
                     max_new_tokens=spec.max_new_tokens,
@@ -204,4 +206,6 @@ def _train_id(step: TrainPlan) -> str:
 
 def _eval_id(step: EvalPlan, asked: str | None) -> str:
     unread = {"id", "axes", "data_id", "trust_remote_code"}  # the model's id knows of trust
+    if step.split == "test":
+        unread.add("split")
     return short_id([ID_VERSION, asked, step.model_dump(mode="json", exclude=unread)])

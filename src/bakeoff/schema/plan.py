@@ -137,6 +137,9 @@ class EvalPlan(Document):
 
     prompt: PromptSpec
     task: str
+    split: Literal["test", "validation"] = "test"
+    """Of the recipe's own rows."""
+
     num_fewshot: int
     limit: int | None
     max_new_tokens: int

@@ -13,6 +13,9 @@ class EvalSpec(RecipePart):
     tasks: tuple[str, ...] = ("data",)
     """`data` asks the recipe's own test split; any other name is one of the harness's tasks."""
 
+    split: Literal["test", "validation"] = "test"
+    """Which rows `data` asks; whoever chooses settings by a score asks `validation`."""
+
     num_fewshot: tuple[Count, ...] = (0,)
     """Worked examples before each question, drawn from the training split; each is one run."""
 
