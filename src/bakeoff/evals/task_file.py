@@ -8,6 +8,7 @@ and the same scores. The file works by hand too:
 
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -34,7 +35,7 @@ def render_task_file(
     data_dir: Path,
     prompt: PromptSpec,
     num_fewshot: int,
-    max_new_tokens: int,
+    generation: Mapping[str, Any],
     has_validation: bool = False,
 ) -> str:
     """YAML of the task ``bakeoff_data`` over the splits in ``data_dir``.
@@ -47,7 +48,8 @@ def render_task_file(
         has_validation: whether there are validation rows.
         prompt: how a row is asked; the training renders it with the same template.
         num_fewshot: worked examples before each question, drawn from ``train.jsonl``.
-        max_new_tokens: longest answer in tokens.
+        generation: in the harness's words: `max_gen_toks`, the longest answer in tokens, and what
+            else is not to be as usual.
     """
     splits = ("train", *(["validation"] if has_validation else []), "test")
     task = {
@@ -68,7 +70,7 @@ def render_task_file(
             "until": stop_strings(prompt),
             "do_sample": False,
             "temperature": 0.0,
-            "max_gen_toks": max_new_tokens,
+            **generation,
         },
         "repeats": 1,
         **_scoring(),

@@ -130,16 +130,39 @@ class EvalPlan(Document):
     id: str
     model_id: str
     train_id: str | None
-    """None: the untouched model."""
+    """None: the untouched model, or ``adapter`` over it."""
 
+    adapter: str | None = None
+    """A folder with an adapter or a full model that no training here made; absolute."""
+
+    adapter_digest: str | None = None
     data_id: str | None
     """None when the harness brings the task's data itself."""
 
     prompt: PromptSpec
+    trained_prompt: PromptSpec | None = None
+    """How the rows of the model's training were put; None: not known, or not trained."""
+
     task: str
     num_fewshot: int
     limit: int | None
-    max_new_tokens: int
+    max_new_tokens: int | None
+    """None: what the task says itself."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    until: tuple[str, ...] | None = None
+    """None: what the task says itself."""
+
+    include_path: str | None = None
+    """A folder with further task files; absolute."""
+
+    task_data: str | None = None
+    """A folder with the task's rows in place of a hub's; absolute."""
+
+    files_digest: str | None = None
+    """Of the files of the two."""
+
     batch_size: int
     engine: str
     precision: Precision
@@ -163,7 +186,10 @@ def run_name(step: TrainPlan | EvalPlan) -> str:
     """The run's id: what it is, for people, and its content id, for good."""
     if isinstance(step, TrainPlan):
         return f"train-{step.backend}-{step.method}-{step.id}"
-    who = "base" if step.train_id is None else step.axes.get("method", "tuned")
+    if step.train_id is not None:
+        who = step.axes.get("method", "tuned")
+    else:
+        who = "base" if step.adapter is None else "adapter"
     return f"eval-{who}-{step.task}-{step.num_fewshot}shot-{step.id}"
 
 
