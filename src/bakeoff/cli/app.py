@@ -15,12 +15,14 @@ from bakeoff.cli import (
     data_commands,
     doctor_commands,
     env_commands,
+    eval_commands,
     export_command,
     fit_command,
     model_commands,
     parity_command,
     recipe_commands,
     result_commands,
+    samples_command,
     study_commands,
 )
 
@@ -64,6 +66,7 @@ app.command("parity")(parity_command.parity)
 app.command("export")(export_command.export)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
+app.command("samples")(samples_command.samples)
 app.command("report")(result_commands.report)
 app.command("doctor")(doctor_commands.doctor)
 
@@ -80,6 +83,7 @@ _model.command("info")(model_commands.info)
 app.add_typer(_model, name="model")
 
 app.add_typer(env_commands.commands, name="env")
+app.add_typer(eval_commands.commands, name="eval")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
 app.add_typer(bench_commands.commands, name="bench")
 

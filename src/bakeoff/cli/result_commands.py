@@ -27,7 +27,7 @@ def results(
     from bakeoff.cli.record_view import records_table
     from bakeoff.store.runs import Store
 
-    store = Store(_existing(runs_dir))
+    store = Store(existing(runs_dir))
     if rebuild:
         err().print(f"index rebuilt: {store.rebuild()} records")
     records = store.records(study)
@@ -53,9 +53,9 @@ def compare(
     from bakeoff.report.terminal import comparison_panel
     from bakeoff.store.runs import Store
 
-    store = Store(_existing(runs_dir))
+    store = Store(existing(runs_dir))
     known = store.records()
-    chosen = [_evaluation(store.find(name), known) for name in runs]
+    chosen = [evaluation_of(store.find(name), known) for name in runs]
     comparison = compare_runs(chosen, runs_dir=store.runs_dir, known=known)
     if as_json:
         print_json(comparison.model_dump(mode="json"))
@@ -75,11 +75,12 @@ def report(
     from bakeoff.cli.summary import print_report_paths, write_study_report
     from bakeoff.store.runs import Store
 
-    store = Store(_existing(runs_dir))
+    store = Store(existing(runs_dir))
     print_report_paths(write_study_report(store, study, output), out())
 
 
-def _existing(runs_dir: Path) -> Path:
+def existing(runs_dir: Path) -> Path:
+    """The folder of results, which must be there."""
     if not runs_dir.is_dir():
         raise UserError(
             f"no folder {runs_dir}",
@@ -88,7 +89,7 @@ def _existing(runs_dir: Path) -> Path:
     return runs_dir.resolve()
 
 
-def _evaluation(record: "Record", known: "list[Record]") -> "Record":
+def evaluation_of(record: "Record", known: "list[Record]") -> "Record":
     """A training stands for its evaluation when it has one only."""
     if record.kind == "eval":
         return record

@@ -20,7 +20,7 @@ TASK_NAME = "bakeoff_data"
 TASK_VERSION = 1.0
 """Raise it when a change here can change a score."""
 
-_END_MARKERS = ("</s>", "<|im_end|>")
+END_MARKERS = ("</s>", "<|im_end|>")
 _CONTEXT = "{{context | default('', true)}}"
 """A row's system message and earlier turns, rendered when the rows were prepared; mostly none."""
 
@@ -55,7 +55,9 @@ def render_task_file(
     task = {
         "task": TASK_NAME,
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {split: _data_file(data_dir, split) for split in splits}},
+        "dataset_kwargs": {
+            "data_files": {split: data_pattern(data_dir / f"{split}.jsonl") for split in splits}
+        },
         "output_type": "generate_until",
         "training_split": "train",
         **({"validation_split": "validation"} if has_validation else {}),
@@ -73,10 +75,10 @@ def render_task_file(
             **generation,
         },
         "repeats": 1,
-        **_scoring(),
+        **gsm8k_scoring(),
         "metadata": {"version": TASK_VERSION},
     }
-    return _HEADER + _to_yaml(task)
+    return _HEADER + to_yaml(task)
 
 
 def asks_by_chat_template(prompt: PromptSpec, *, own: bool, num_fewshot: int) -> bool:
@@ -105,15 +107,15 @@ def stop_strings(prompt: PromptSpec) -> list[str]:
     chat the template's own marks stand before a question.
     """
     opening = re.split(r"\{[{%#]", prompt.text, maxsplit=1)[0].strip() if prompt.is_raw else ""
-    return [*([opening] if opening else []), *_END_MARKERS]
+    return [*([opening] if opening else []), *END_MARKERS]
 
 
-def _data_file(data_dir: Path, split: str) -> str:
+def data_pattern(path: Path) -> str:
     """A path as `datasets` reads it: with `/` everywhere, and as a pattern."""
-    return re.sub(r"([*?[])", r"[\1]", (data_dir / f"{split}.jsonl").as_posix())
+    return re.sub(r"([*?[])", r"[\1]", path.as_posix())
 
 
-def _scoring() -> dict[str, Any]:
+def gsm8k_scoring() -> dict[str, Any]:
     """Filters and metric of the harness's ``gsm8k``: the number after ``####``, the last number."""
     return {
         "filter_list": [
@@ -149,7 +151,8 @@ def _scoring() -> dict[str, Any]:
     }
 
 
-def _to_yaml(value: dict[str, Any]) -> str:
+def to_yaml(value: dict[str, Any]) -> str:
+    """In the order of the keys, lines never folded."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.allow_unicode = True

@@ -8,6 +8,7 @@ from typing import Literal
 
 from bakeoff.schema.document import Document
 from bakeoff.schema.plan import AxisValue
+from bakeoff.schema.record import Sample
 
 
 class Interval(Document):
@@ -140,6 +141,16 @@ class SeedGroup(Document):
     mean_difference: float | None
     interval: Interval | None
     """Of the mean difference, seeds and items both drawn again."""
+
+
+class Flip(Document):
+    """An item that one of two evaluations has right and the other has not."""
+
+    is_worse: bool
+    """Right in the other, wrong in the one that is looked at."""
+
+    sample: Sample
+    other: Sample
 
 
 class ComparedRun(Document):
