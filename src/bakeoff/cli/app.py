@@ -23,7 +23,9 @@ from bakeoff.cli import (
     recipe_commands,
     result_commands,
     samples_command,
+    search_command,
     study_commands,
+    transfer_command,
 )
 
 EXIT_FAILED_RUN = 1
@@ -63,6 +65,8 @@ app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
 app.command("fit")(fit_command.fit)
 app.command("parity")(parity_command.parity)
+app.command("search")(search_command.search)
+app.command("transfer")(transfer_command.transfer)
 app.command("export")(export_command.export)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)

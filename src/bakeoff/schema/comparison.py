@@ -15,7 +15,7 @@ class Interval(Document):
     low: float
     high: float
     level: float = 0.95
-    method: Literal["bca", "percentile", "exact", "wilson", "hierarchical"]
+    method: Literal["bca", "percentile", "exact", "wilson", "hierarchical", "t"]
 
 
 class PairedDifference(Document):
