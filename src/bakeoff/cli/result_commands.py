@@ -45,6 +45,14 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(help="Run ids, or enough of them; the first is the baseline.")
     ],
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Points that do not matter: are the others as good as the baseline within them?",
+        ),
+    ] = None,
     runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
 ) -> None:
@@ -56,7 +64,12 @@ def compare(
     store = Store(existing(runs_dir))
     known = store.records()
     chosen = [evaluation_of(store.find(name), known) for name in runs]
-    comparison = compare_runs(chosen, runs_dir=store.runs_dir, known=known)
+    comparison = compare_runs(
+        chosen,
+        runs_dir=store.runs_dir,
+        known=known,
+        margin=None if margin is None else margin / 100,
+    )
     if as_json:
         print_json(comparison.model_dump(mode="json"))
     else:
