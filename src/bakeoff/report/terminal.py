@@ -18,6 +18,7 @@ from bakeoff.report.framework_words import headings, summary
 from bakeoff.report.results import accuracy_text, interval_text, several, tone_of
 from bakeoff.report.table import Tone
 from bakeoff.schema.comparison import ComparedRun, Comparison, Row
+from bakeoff.schema.reference import AgainstReference
 
 _STYLES: dict[Tone, str] = {"good": "green", "bad": "red"}
 _COUNTS_NOTE = "b : c counts the questions that only it, and only the baseline, answered right"
@@ -254,3 +255,14 @@ def _comparison_table(runs: Sequence[ComparedRun]) -> FittingTable:
 def _counts(run: ComparedRun) -> str:
     only_it, only_base = run.difference.num_only_model_right, run.difference.num_only_baseline_right
     return f"{numbers.count(only_it)} : {numbers.count(only_base)}"
+
+
+def references_panel(held: Sequence[AgainstReference]) -> RenderableType:
+    """A sentence for each published score, and what else than chance may be behind it."""
+    parts: list[RenderableType] = []
+    for one in held:
+        parts.append(Text(one.verdict))
+        parts += [Text(f"- {text}", style="yellow") for text in one.differing]
+        parts += [Text(f"  published: {one.reference.source}", style="dim"), Text()]
+    title = "against published scores, as independent samples"
+    return Panel(Group(*parts[:-1]), title=title, title_align="left", padding=(1, 2))

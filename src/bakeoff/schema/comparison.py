@@ -15,7 +15,7 @@ class Interval(Document):
     low: float
     high: float
     level: float = 0.95
-    method: Literal["bca", "percentile", "exact", "wilson", "hierarchical", "clustered"]
+    method: Literal["bca", "percentile", "exact", "wilson", "hierarchical", "clustered", "normal"]
 
 
 class PairedDifference(Document):
