@@ -45,18 +45,46 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(help="Run ids, or enough of them; the first is the baseline.")
     ],
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Points that do not matter: are the others as good as the baseline within them?",
+        ),
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Hold the runs against published scores instead.")
+    ] = False,
+    reference_file: Annotated[
+        Path | None,
+        typer.Option(help="Published scores of your own (JSON) for --reference.", dir_okay=False),
+    ] = None,
     runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Differences between evaluations, with paired statistics; refuses what is not comparable."""
+    from bakeoff.compare.references import SHIPPED, against_references, read_references
     from bakeoff.compare.runs import compare_runs
-    from bakeoff.report.terminal import comparison_panel
+    from bakeoff.report.terminal import comparison_panel, references_panel
     from bakeoff.store.runs import Store
 
     store = Store(existing(runs_dir))
     known = store.records()
     chosen = [evaluation_of(store.find(name), known) for name in runs]
-    comparison = compare_runs(chosen, runs_dir=store.runs_dir, known=known)
+    if reference or reference_file is not None:
+        held = against_references(chosen, read_references(reference_file or SHIPPED))
+        if as_json:
+            print_json([one.model_dump(mode="json") for one in held])
+        else:
+            out().print(references_panel(held))
+        return
+    comparison = compare_runs(
+        chosen,
+        runs_dir=store.runs_dir,
+        known=known,
+        margin=None if margin is None else margin / 100,
+    )
     if as_json:
         print_json(comparison.model_dump(mode="json"))
     else:

@@ -83,3 +83,9 @@ def vectors(
     """The two models' item scores; ask ``scores_items`` first."""
     key = metric_key(score)
     return [a.correct[key] for a, _ in pairs], [b.correct[key] for _, b in pairs]
+
+
+def clusters(pairs: Sequence[tuple[Sample, Sample]]) -> list[str] | None:
+    """Which items hang together; None: it is not known, or each stands alone."""
+    known = [a.cluster for a, _ in pairs]
+    return None if None in known else [f"{cluster}" for cluster in known]

@@ -13,6 +13,7 @@ from bakeoff.compare.comparable import notes, same_model, why_not_comparable
 from bakeoff.compare.names import is_base, name_runs
 from bakeoff.compare.repeats import spread, turns_of
 from bakeoff.compare.samples import (
+    clusters,
     load_samples,
     metric_key,
     of_score,
@@ -145,7 +146,7 @@ def difference_of(
 ) -> PairedDifference:
     """Of two comparable evaluations, by the metric and filter of ``score``."""
     pairs = paired(of_score(model, score), of_score(baseline, score))
-    return paired_difference(*vectors(pairs, score))
+    return paired_difference(*vectors(pairs, score), clusters=clusters(pairs))
 
 
 def _accuracy_interval(score: Score, samples: Sequence[Sample]) -> Interval | None:

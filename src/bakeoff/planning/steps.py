@@ -18,9 +18,11 @@ from bakeoff.schema.plan import (
     Plan,
     Step,
     TrainPlan,
+    Watch,
     World,
 )
 from bakeoff.schema.recipe import Recipe
+from bakeoff.schema.recipe_evaluate import DEFAULT_MAX_NEW_TOKENS
 from bakeoff.schema.recipe_subject import DataSpec, ModelSpec, PromptSpec
 from bakeoff.schema.recipe_train import ADAPTER_METHODS
 
@@ -189,6 +191,7 @@ class _CellSteps:
             "train": recipe.train,
             "lora": recipe.lora if recipe.method in ADAPTER_METHODS else None,
             "freeze": recipe.freeze if recipe.method == "freeze" else None,
+            "watch": _watch(recipe),
             "extra": recipe.extra.get(recipe.backend, {}),
         }
         draft = TrainPlan.model_validate({"id": "", "axes": {}, **fields})
@@ -206,10 +209,20 @@ class _CellSteps:
         )
 
 
+def _watch(recipe: Recipe) -> Watch | None:
+    spec = recipe.evaluate
+    if not spec.every or recipe.backend != "builtin":
+        return None
+    longest = spec.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
+    return Watch(every=spec.every, num_questions=spec.every_questions, max_new_tokens=longest)
+
+
 def _train_id(step: TrainPlan) -> str:
     """How often a checkpoint is written changes nothing that is learnt."""
     read = step.model_dump(
         mode="json", exclude={"id", "axes", "repeats", "trust_remote_code", "turn"}
     )
     del read["train"]["save_every"]
+    if step.watch is None:
+        del read["watch"]
     return short_id([ID_VERSION, read])

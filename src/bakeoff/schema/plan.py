@@ -84,6 +84,16 @@ class DataStep(Document):
     """Whose chat template and special tokens the rows are rendered with; None: nobody's."""
 
 
+class Watch(Document):
+    """A few held-out questions that are asked while a training goes on."""
+
+    every: int
+    """Optimiser steps."""
+
+    num_questions: int
+    max_new_tokens: int
+
+
 class TrainPlan(Document):
     """One training."""
 
@@ -110,6 +120,7 @@ class TrainPlan(Document):
     extra: dict[str, Any] = Field(default_factory=dict)
     """Settings of the backend in its own words, as the recipe has them."""
 
+    watch: Watch | None = None
     trust_remote_code: bool = False
     """Whether Python files that came with the model may run."""
 

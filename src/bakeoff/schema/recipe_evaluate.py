@@ -65,6 +65,13 @@ class EvalSpec(RecipePart):
     """Fold an adapter into the weights before it is scored. Either way the record tells how far the
     merged model's logits are from those of the two apart."""
 
+    every: Count = 0
+    """Ask a few validation rows each so many steps of a training (built-in trainer); 0: never. The
+    time is told apart from the training's."""
+
+    every_questions: Positive = 16
+    """How many rows are asked each time."""
+
     seed: int = 1234
     """Draws the few-shot examples."""
 

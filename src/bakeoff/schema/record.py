@@ -210,6 +210,16 @@ class LossPoint(Document):
     split: Literal["train", "validation"] = "train"
 
 
+class AnswersPoint(Document):
+    """A few held-out questions, asked during a training."""
+
+    step: int
+    num_questions: int
+    num_right: int
+    num_ended: int
+    """Answers that ended by themselves."""
+
+
 class Score(Document):
     """One metric of one task under one filter."""
 
@@ -271,6 +281,9 @@ class Record(Document):
     data: DataFacts | None
     measurement: Measurement | None
     losses: tuple[LossPoint, ...] = ()
+    answers: tuple[AnswersPoint, ...] = ()
+    """Of a training with `evaluate.every`."""
+
     scores: tuple[Score, ...] = ()
     provenance: Provenance
     warnings: tuple[str, ...] = ()
