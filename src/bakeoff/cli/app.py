@@ -11,6 +11,7 @@ from bakeoff.base.errors import RunError, UserError
 from bakeoff.cli import (
     bench_commands,
     bench_fit_command,
+    cluster_commands,
     convert_command,
     data_commands,
     doctor_commands,
@@ -88,6 +89,7 @@ app.add_typer(_model, name="model")
 
 app.add_typer(env_commands.commands, name="env")
 app.add_typer(eval_commands.commands, name="eval")
+app.add_typer(cluster_commands.commands, name="cluster")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
 app.add_typer(bench_commands.commands, name="bench")
 

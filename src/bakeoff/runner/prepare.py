@@ -23,7 +23,7 @@ from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.runner.environments import environment_of
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
 from bakeoff.schema.recipe import OF_THE_MACHINE
-from bakeoff.schema.recipe_machine import HubSpec, MeasureSpec
+from bakeoff.schema.recipe_machine import HubSpec, MeasureSpec, RaySpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -45,6 +45,9 @@ class StudySettings:
     hub: HubSpec
     silence_limit_seconds: float
     measure: MeasureSpec
+    ray: RaySpec | None
+    """None: runs are done here."""
+
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -131,6 +134,7 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
         hub=recipe.hub,
         silence_limit_seconds=60 * recipe.limits.silent_minutes,
         measure=recipe.measure,
+        ray=recipe.ray if recipe.execution == "ray" else None,
         where=where,
         **folders,
     )

@@ -13,6 +13,7 @@ from bakeoff.base.files import write_json_atomic
 from bakeoff.compare.rate_curve import best_index, is_edge, mean_of_each
 from bakeoff.runner.observer import Observer
 from bakeoff.runner.prepare import PreparedStudy
+from bakeoff.runner.run_study import run_study
 from bakeoff.runner.study import StudyRunner
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import AxisValue, Plan, Step, TrainPlan
@@ -113,7 +114,7 @@ class TransferRunner:
 
     def _run(self, study: PreparedStudy) -> list[tuple[TrainPlan, Record | None]]:
         with self._observe(study.plan) as observer:
-            StudyRunner(study, self._workspace, observer).run()
+            run_study(study, self._workspace, observer)
         for step in study.plan.steps:
             self._steps.setdefault(f"{step.kind}-{step.id}", step)
         whole = study.plan.model_copy(update={"steps": tuple(self._steps.values())})
