@@ -11,6 +11,7 @@ from bakeoff.base.errors import RunError, UserError
 from bakeoff.cli import (
     bench_commands,
     bench_fit_command,
+    cluster_commands,
     convert_command,
     data_commands,
     doctor_commands,
@@ -23,7 +24,9 @@ from bakeoff.cli import (
     recipe_commands,
     result_commands,
     samples_command,
+    search_command,
     study_commands,
+    transfer_command,
 )
 
 EXIT_FAILED_RUN = 1
@@ -63,6 +66,8 @@ app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
 app.command("fit")(fit_command.fit)
 app.command("parity")(parity_command.parity)
+app.command("search")(search_command.search)
+app.command("transfer")(transfer_command.transfer)
 app.command("export")(export_command.export)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
@@ -84,6 +89,7 @@ app.add_typer(_model, name="model")
 
 app.add_typer(env_commands.commands, name="env")
 app.add_typer(eval_commands.commands, name="eval")
+app.add_typer(cluster_commands.commands, name="cluster")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
 app.add_typer(bench_commands.commands, name="bench")
 

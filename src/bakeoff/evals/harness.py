@@ -48,6 +48,7 @@ class HarnessEngine:
             files[_TASK_FOLDER / f"{TASK_NAME}.yaml"] = render_task_file(
                 data_dir=inputs.data_dir,
                 has_validation=inputs.has_validation,
+                asked_split=plan.split,
                 prompt=plan.prompt,
                 num_fewshot=plan.num_fewshot,
                 generation=generation_settings(plan),

@@ -10,7 +10,7 @@ import io
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
@@ -37,15 +37,17 @@ def render_task_file(
     num_fewshot: int,
     generation: Mapping[str, Any],
     has_validation: bool = False,
+    asked_split: Literal["test", "validation"] = "test",
 ) -> str:
     """YAML of the task ``bakeoff_data`` over the splits in ``data_dir``.
 
-    The harness scores the test split; the validation split is a split of its own, so that whoever
-    scores it by hand does not see the test rows.
+    The harness scores the test split unless told otherwise; the validation split is a split of its
+    own, so that whoever scores it by hand does not see the test rows.
 
     Args:
         data_dir: absolute; the paths in the file hold wherever the file lies.
         has_validation: whether there are validation rows.
+        asked_split: which rows are scored.
         prompt: how a row is asked; the training renders it with the same template.
         num_fewshot: worked examples before each question, drawn from ``train.jsonl``.
         generation: in the harness's words: `max_gen_toks`, the longest answer in tokens, and what
@@ -62,7 +64,7 @@ def render_task_file(
         "training_split": "train",
         **({"validation_split": "validation"} if has_validation else {}),
         "fewshot_split": "train",
-        "test_split": "test",
+        "test_split": asked_split,
         "num_fewshot": num_fewshot,
         "doc_to_text": _question(prompt, num_fewshot),
         # The bare column name: a template's result that looks like a list would become one.

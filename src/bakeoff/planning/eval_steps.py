@@ -63,6 +63,7 @@ def evaluations(
                     prompt=prompt,
                     trained_prompt=subject.trained_prompt,
                     task=task,
+                    split=spec.split if own else "test",
                     include_path=None if own else spec.include_path,
                     task_data=spec.task_data.get(task),
                     files_digest=None if own else _files_digest(recipe, task),
@@ -120,4 +121,6 @@ def _eval_id(step: EvalPlan, asked: str | None, version: int) -> str:
         "trained_prompt",
         "trust_remote_code",  # the model's id knows of trust
     }
+    if step.split == "test":
+        unread.add("split")
     return short_id([version, asked, step.model_dump(mode="json", exclude=unread)])

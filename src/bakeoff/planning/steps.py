@@ -171,7 +171,8 @@ class _CellSteps:
 
         The test rows are drawn in the same way however many rows the other splits keep.
         """
-        unread = {"num_train", "num_validation"} if num_fewshot == 0 else set[str]()
+        alone = num_fewshot == 0 and self._recipe.evaluate.split == "test"
+        unread = {"num_train", "num_validation"} if alone else set[str]()
         return self._data_key(prompt, without={"allow_overlap"} | unread)
 
     def _train_plan(self) -> TrainPlan:

@@ -83,7 +83,7 @@ def eval_record(
         status=outcome.status,
         cell=plan.axes,
         effective=result.effective if result is not None else _asked(plan),
-        data=_eval_facts(data),
+        data=_eval_facts(data, plan),
         measurement=done.measured,
         scores=result.scores if result is not None else (),
         provenance=done.provenance,
@@ -121,12 +121,12 @@ def _train_facts(data: DataManifest, result: TrainResult | None) -> DataFacts:
     )
 
 
-def _eval_facts(data: DataManifest | None) -> DataFacts | None:
+def _eval_facts(data: DataManifest | None, plan: EvalPlan) -> DataFacts | None:
     if data is None:
         return None
     return DataFacts(
         digest=data.digest,
-        num_examples=data.num_rows["test"],
+        num_examples=data.num_rows[plan.split],
         num_overlapping=data.num_overlapping,
     )
 

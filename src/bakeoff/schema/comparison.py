@@ -15,7 +15,9 @@ class Interval(Document):
     low: float
     high: float
     level: float = 0.95
-    method: Literal["bca", "percentile", "exact", "wilson", "hierarchical", "clustered", "normal"]
+    method: Literal[
+        "bca", "percentile", "exact", "wilson", "hierarchical", "clustered", "normal", "t"
+    ]
 
 
 class PairedDifference(Document):

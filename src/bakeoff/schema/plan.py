@@ -155,6 +155,9 @@ class EvalPlan(Document):
     """How the rows of the model's training were put; None: not known, or not trained."""
 
     task: str
+    split: Literal["test", "validation"] = "test"
+    """Of the recipe's own rows."""
+
     num_fewshot: int
     limit: int | None
     max_new_tokens: int | None

@@ -29,6 +29,9 @@ class EvalSpec(RecipePart):
     """How questions are put: `as-trained` (as `prompt` says), `raw` (plain text) or `chat` (by the
     model's own chat template); each is one run."""
 
+    split: Literal["test", "validation"] = "test"
+    """Which rows `data` asks; whoever chooses settings by a score asks `validation`."""
+
     num_fewshot: tuple[Count, ...] = (0,)
     """Worked examples before each question, drawn from the training split; each is one run."""
 
