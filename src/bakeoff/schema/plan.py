@@ -177,7 +177,7 @@ class EvalPlan(Document):
     files_digest: str | None = None
     """Of the files of the two."""
 
-    batch_size: int
+    batch_size: int | Literal["auto"]
     engine: str
     precision: Precision
     merged: bool = False

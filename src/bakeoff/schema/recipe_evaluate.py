@@ -50,8 +50,9 @@ class EvalSpec(RecipePart):
     until: tuple[str, ...] | None = None
     """Texts that end an answer; absent: what the task says."""
 
-    batch_size: Positive = 16
-    """Questions answered at a time."""
+    batch_size: Positive | Literal["auto"] = 16
+    """Questions answered at a time; `auto`: as many as memory allows for the longest of them. When
+    memory runs out all the same, it is halved and the run goes on."""
 
     engine: Literal["hf", "builtin"] = "hf"
     """What generates: `hf`, padded batches by transformers, is the reference; `builtin` gives the

@@ -90,7 +90,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
         events.phase("evaluate")
         results = _ask(job, asked, lm)
     events.phase("save")
-    result = _write_samples(job, results, asked, lm)
+    result = _write_samples(job, results, asked, lm, events)
     trained = job["artefact_dir"] is not None
     for text in lm_traps.of_answers(result["effective"], trained=trained, pad_is_eos=pad_is_eos):
         events.warning(text)
@@ -209,9 +209,10 @@ def _ask(job: dict[str, Any], asked: Any, lm: Any) -> dict[str, Any]:
 
 
 def _write_samples(
-    job: dict[str, Any], results: dict[str, Any], asked: Any, lm: Any
+    job: dict[str, Any], results: dict[str, Any], asked: Any, lm: Any, events: Events
 ) -> dict[str, Any]:
     """Keep the answers; give what the result says about them."""
+    from bakeoff.worker import lm_traps
     from bakeoff.worker.lm_samples import SAMPLES_FILE, keep_clusters, merge_samples, write_samples
 
     samples = []
@@ -220,6 +221,8 @@ def _write_samples(
         keep_clusters(own)
         samples += own
     write_samples(Path(SAMPLES_FILE), samples)
+    for text in lm_traps.of_prompts((sample["prompt"] for sample in samples), job):
+        events.warning(text)
     counts = [sample["num_output_tokens"] for sample in samples]
     return {
         "scores": _scores(job, results, asked),

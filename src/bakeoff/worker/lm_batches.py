@@ -22,6 +22,7 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError, is_out_of_memory
+from bakeoff.worker.lm_batch_size import free_bytes, rows_that_fit
 from bakeoff.worker.lm_journal import Journal, request_keys
 from bakeoff.worker.stops import Stops
 
@@ -103,22 +104,32 @@ class BatchedLM(HFLM):
         model: Any,
         tokenizer: Any,
         *,
-        batch_size: int,
+        batch_size: int | str,
         events: Events,
         chat_date: str | None = None,
         journal: Journal | None = None,
     ) -> None:
-        """``journal``: where answers are kept and those of a killed process are found."""
+        """Load nothing: the model is there.
+
+        Args:
+            model: that is asked.
+            tokenizer: its own.
+            batch_size: questions at a time; ``auto``: as many as memory allows.
+            events: where progress is told.
+            chat_date: today, for a chat template that asks.
+            journal: where answers are kept and those of a killed process are found.
+        """
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
             backend="causal",
-            batch_size=batch_size,
+            batch_size=1 if batch_size == "auto" else batch_size,
             # What is handed to a template goes before what transformers lends it.
             chat_template_args=None if chat_date is None else {"strftime_now": _always(chat_date)},
         )
         self._events = events
         self._batch_endings: list[Ending] = []
+        self._chooses_batch_size = batch_size == "auto"
         self._journal = journal
         self.endings: dict[tuple[str | None, int | None], Ending] = {}
         """By task and position of the item in its split."""
@@ -159,6 +170,7 @@ class BatchedLM(HFLM):
         """One answer a request, in the order of the requests."""
         lengths = [len(self.tok_encode(request.args[0])) for request in requests]
         self._fit_max_length(requests, lengths)
+        self._choose_batch_size(self.max_length, len(requests))
         answers: dict[int, str] = {}
         keys = request_keys(requests)
 
@@ -199,6 +211,9 @@ class BatchedLM(HFLM):
     def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         """Log-probability of each request's continuation, in the order of the requests."""
         keys = request_keys(requests)
+        if self._chooses_batch_size:
+            longest = max(len(self.tok_encode("".join(request.args))) for request in requests)
+            self._choose_batch_size(longest, len(requests), all_logits=True)
         scored = {index: (found[0], found[1]) for index, found in self._found(keys, "choices")}
 
         def score(indices: list[int]) -> None:
@@ -251,6 +266,18 @@ class BatchedLM(HFLM):
             if self._fits(work, batch):
                 done += len(batch)
                 self._events.progress(before + done, total, unit)
+
+    def _choose_batch_size(
+        self, num_tokens: int, num_rows: int, *, all_logits: bool = False
+    ) -> None:
+        if self._chooses_batch_size:
+            self.batch_size_per_gpu = rows_that_fit(
+                self.model,
+                num_tokens=num_tokens,
+                num_rows=num_rows,
+                free_bytes=free_bytes(self.device),
+                all_logits=all_logits,
+            )
 
     def _fits(self, work: Callable[[list[int]], None], batch: list[int]) -> bool:
         """Do the work; when memory runs out, halve the batch size and say False."""
