@@ -16,12 +16,14 @@ from bakeoff.cli import (
     data_commands,
     doctor_commands,
     env_commands,
+    eval_commands,
     export_command,
     fit_command,
     model_commands,
     parity_command,
     recipe_commands,
     result_commands,
+    samples_command,
     search_command,
     study_commands,
     transfer_command,
@@ -69,6 +71,7 @@ app.command("transfer")(transfer_command.transfer)
 app.command("export")(export_command.export)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
+app.command("samples")(samples_command.samples)
 app.command("report")(result_commands.report)
 app.command("doctor")(doctor_commands.doctor)
 
@@ -85,6 +88,7 @@ _model.command("info")(model_commands.info)
 app.add_typer(_model, name="model")
 
 app.add_typer(env_commands.commands, name="env")
+app.add_typer(eval_commands.commands, name="eval")
 app.add_typer(cluster_commands.commands, name="cluster")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
 app.add_typer(bench_commands.commands, name="bench")

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from statistics import fmean, stdev
 from typing import Literal
 
-from bakeoff.compare.stats import ALPHA, holm, paired_t_p
+from bakeoff.compare.constants import ALPHA
+from bakeoff.compare.stats import holm, paired_t_p
 from bakeoff.schema.comparison import Interval
 
 

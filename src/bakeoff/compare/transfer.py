@@ -11,8 +11,8 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Literal
 
 from bakeoff.compare.candidates import t_interval
+from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.rate_curve import Fit, resampled_optima
-from bakeoff.compare.stats import ALPHA
 from bakeoff.schema.comparison import Interval
 
 if TYPE_CHECKING:

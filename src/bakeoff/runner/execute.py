@@ -172,8 +172,11 @@ class Executor:
         """Score the model that ``training`` made, or the untouched one."""
         prepared = self._data[step.data_id] if step.data_id is not None else None
         engine = ENGINES.get(step.engine)()
-        artefact = self._artefact_of(training) if training is not None else None
+        artefact = Path(step.adapter) if step.adapter is not None else None
+        if training is not None:
+            artefact = self._artefact_of(training)
         inputs = self._inputs(step.model_id, prepared, artefact)
+        inputs = replace(inputs, trained_rows=self._rows_of(training))
         return eval_record(
             step,
             self._study,
@@ -245,6 +248,13 @@ class Executor:
             has_validation=data is not None and bool(data.manifest.num_rows.get("validation")),
             artefact_dir=artefact_dir.resolve() if artefact_dir is not None else None,
         )
+
+    def _rows_of(self, training: TrainPlan | None) -> Path | None:
+        """What a model was trained on, where that is still on disk."""
+        if training is None:
+            return None
+        rows = (self._workspace.data_dir(training.data_id) / "train.jsonl").resolve()
+        return rows if rows.is_file() else None
 
     def _artefact_of(self, training: TrainPlan) -> Path:
         run_dir = self._store.run_dir(run_name(training))

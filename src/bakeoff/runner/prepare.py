@@ -34,6 +34,9 @@ class PreparedStudy:
     base_dir: Path
     """Folder of the recipe: what its relative paths are relative to."""
 
+    trainings: tuple[TrainPlan, ...] = ()
+    """Done before, elsewhere: the plan asks what they made."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
@@ -229,7 +232,7 @@ def _shortfall(line: str) -> str | None:
 
 def _with_place(tree: RecipeTree, error: UserError) -> UserError:
     """Put file and line before a message that names the recipe's key first."""
-    named = re.match(r"`((?:data|model)(?:\.\w+)*)[:`]", str(error))
+    named = re.match(r"`((?:data|model|evaluate)(?:\.\w+)*)[:`]", str(error))
     if named is None:
         return error
     return UserError(f"{tree.where(named.group(1))}: {error}", hint=error.hint)

@@ -80,9 +80,8 @@ class StudyRunner:
             observer=observer,
             why_end=why_end,
         )
-        self._trainings = {
-            step.id: step for step in self._plan.steps if isinstance(step, TrainPlan)
-        }
+        planned = [step for step in self._plan.steps if isinstance(step, TrainPlan)]
+        self._trainings = {step.id: step for step in (*study.trainings, *planned)}
         self._outcome = StudyOutcome()
         self._broken: dict[str, str] = {}
         """Environments by step id, and what is wrong with them."""
