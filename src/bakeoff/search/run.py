@@ -5,8 +5,9 @@
 - the runs themselves lie where all runs lie, and are found again by whoever asks for the same
 """
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from typing import Any
 
 from bakeoff.base.errors import RunError
@@ -18,7 +19,7 @@ from bakeoff.runner.study import StudyRunner
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import Plan, Step
 from bakeoff.schema.search import SearchResult, Trial, Values
-from bakeoff.search.confirm import Confirmed, chosen_again, judge
+from bakeoff.search.confirm import Confirmed, chosen_again, judge, ranked
 from bakeoff.search.prepare import PreparedSearch
 from bakeoff.search.proposals import close_proposals, open_proposals, quiet
 from bakeoff.search.result import make_result
@@ -40,7 +41,7 @@ class SearchRunner:
         observe: Observe,
         *,
         say: Callable[[str], None],
-        on_trial: Callable[[Trial, int], None],
+        on_trial: Callable[[Trial, int, bool], None],
     ) -> None:
         """What a search needs.
 
@@ -49,7 +50,7 @@ class SearchRunner:
             workspace: Where.
             observe: Makes an observer for the runs of each trial.
             say: Told what goes on beside the trials.
-            on_trial: Told each trial that ended, and how many are done.
+            on_trial: Told each trial that ended, how many are done, and whether it is the best.
         """
         self._search = search
         self._workspace = workspace
@@ -58,6 +59,8 @@ class SearchRunner:
         self._on_trial = on_trial
         self._store = Store(workspace.runs_dir)
         self._steps: dict[str, Step] = {}
+        self._choosing = threading.Lock()
+        """Held from looking at the budget until the next trial has begun."""
 
     def run(self) -> SearchResult:
         """Go on from wherever an earlier call came to.
@@ -120,21 +123,25 @@ class SearchRunner:
         with ThreadPoolExecutor(num_workers) as pool:
             workers = [pool.submit(self._work_alone, trials) for _ in range(num_workers)]
             try:
-                return [worker.result() for worker in workers][-1]
+                # Whoever fails first has the reason; the others are stopped for it.
+                for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
+                    worker.result()
             except BaseException:
                 trials.stopping.set()
                 raise
+        return workers[0].result()
 
     def _work_alone(self, trials: Trials) -> str:
-        while (reason := self._why_stop(trials)) is None:
-            try:
+        while True:
+            with self._choosing:
+                reason = self._why_stop(trials)
+                if reason is not None:
+                    return reason
                 trial, values = trials.begin()
-                told = trials.run(trial, values)
-            except BaseException:
-                trials.stopping.set()
-                raise
-            self._on_trial(told, len(trials.done()))
-        return reason
+            told = trials.run(trial, values)
+            done = trials.done()
+            best = ranked(done, self._search.spec)
+            self._on_trial(told, len(done), bool(best) and best[0].number == told.number)
 
     def _why_stop(self, trials: Trials) -> str | None:
         budget, account = self._search.spec.budget, trials.account()
