@@ -71,22 +71,23 @@ def test_a_run_that_was_sent_back_is_whole_and_brings_no_checkpoints(tmp_path):
     assert found == {"artefact/adapter.safetensors", "record.json"}
 
 
-@pytest.fixture
-def cluster(tmp_path):
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
     """Address of a real cluster of this machine alone, with room for two tasks."""
+    folder = tmp_path_factory.mktemp("ray")
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     ray = Path(sys.executable).with_name("ray")
     arguments = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2",
                  "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
-    with (tmp_path / "ray.log").open("wb") as log:
-        head = subprocess.Popen([ray, *arguments], stdout=log, stderr=log, cwd=tmp_path)
+    with (folder / "ray.log").open("wb") as log:
+        head = subprocess.Popen([ray, *arguments], stdout=log, stderr=log, cwd=folder)
     try:
         deadline = time.monotonic() + 120
-        while "Ray runtime started" not in (tmp_path / "ray.log").read_text("utf-8"):
+        while "Ray runtime started" not in (folder / "ray.log").read_text("utf-8"):
             assert time.monotonic() < deadline
-            assert head.poll() is None, (tmp_path / "ray.log").read_text("utf-8")
+            assert head.poll() is None, (folder / "ray.log").read_text("utf-8")
             time.sleep(0.2)
         yield f"127.0.0.1:{port}"
     finally:
@@ -124,6 +125,24 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_worker_and_counts_nothing_t
     steps = [point["step"] for point in lost["losses"] if point["split"] == "train"]
     assert steps == list(range(1, lost["measurement"]["num_steps"] + 1))
     assert not list((tmp_path / "runs").glob(".cluster-*"))
+
+
+@pytest.mark.slow
+def test_a_search_on_a_cluster_watches_its_trials_there(tmp_path, recipe, cluster):
+    sets = [
+        f"ray.address={cluster}", "method=lora", "seed=0", "search.workers=2",
+        "search.space={train.learning_rate: {low: 1e-6, high: 1e-2, log: true}}",
+        "search.budget.runs=6", "search.confirm.top=0", "search.pruning=halving",
+    ]  # fmt: skip
+    flags = [part for text in sets for part in ("--set", text)]
+    result = json.loads(bakeoff(tmp_path, "search", recipe, "--json", *flags).stdout)
+    assert len(result["trials"]) == 6
+    statuses = [trial["status"] for trial in result["trials"]]
+    assert set(statuses) <= {"finished", "pruned"}
+    assert all(trial["curve"] for trial in result["trials"])
+    for trial in result["trials"]:
+        if trial["status"] == "pruned":
+            assert trial["steps_done"] < trial["num_steps"]
 
 
 def _training_at_work(tmp_path, study):

@@ -91,9 +91,9 @@ def _curve_figures(result: TransferResult) -> Iterator[Figure]:
             chart,
             key="curves",
             title="Loss over the learning rate",
-            caption="Rings: seeds; dots: their mean; thick: the fitted parabola. The triangle on "
-            "the axis is the optimum, its bar the 95 % interval. Losses beyond the axis lie on its "
-            "upper edge.",
+            caption="Rings: seeds, what each adds at all rates taken out; dots: their mean; thick: "
+            "the fitted parabola. The triangle on the axis is the optimum, its bar the 95 % "
+            "interval. Losses beyond the axis lie on its upper edge.",
         )
     chart = overlay_chart(result.curves)
     if chart is not None:

@@ -6,20 +6,23 @@
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from typing import Any
+from functools import partial
+from typing import Any, TypeVar
 
 from bakeoff.base.errors import RunError
 from bakeoff.base.files import write_json_atomic
 from bakeoff.base.locks import locked
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.process_run import lock_of
+from bakeoff.runner.ray_part import RunPart, part_runner
 from bakeoff.runner.study import StudyRunner
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import Plan, Step
-from bakeoff.schema.search import SearchResult, Trial, Values
+from bakeoff.schema.search import SearchResult, Trial
 from bakeoff.search.confirm import Confirmed, chosen_again, judge, ranked
+from bakeoff.search.objectives import TrialRecords
 from bakeoff.search.prepare import PreparedSearch
 from bakeoff.search.proposals import close_proposals, open_proposals, quiet
 from bakeoff.search.result import make_result
@@ -29,6 +32,8 @@ from bakeoff.store.runs import Store
 
 RESULT = "search.json"
 DATABASE = "search.sqlite"
+
+T = TypeVar("T")
 
 
 class SearchRunner:
@@ -76,15 +81,16 @@ class SearchRunner:
             name = self._search.id
             proposals = open_proposals(folder / DATABASE, name, self._search.spec)
             try:
-                result = self._search_with(proposals)
+                with part_runner(self._workspace) as run_part:
+                    result = self._search_with(proposals, run_part)
             finally:
                 with quiet():
                     close_proposals(proposals)
             write_json_atomic(folder / RESULT, result.model_dump(mode="json"))
         return result
 
-    def _search_with(self, proposals: Any) -> SearchResult:
-        trials = Trials(self._search, proposals, self._workspace, self._observe, self._note_plan)
+    def _search_with(self, proposals: Any, run_part: RunPart) -> SearchResult:
+        trials = Trials(self._search, proposals, run_part, self._observe, self._note_plan)
         for values in trials.values_of_all():
             self._note_steps(self._search.study_of(values).plan)
         lost = trials.recover()
@@ -95,7 +101,7 @@ class SearchRunner:
         self._queue(proposals, is_new=not (begun or lost))
         ended_because = self._work(trials)
         done = trials.done()
-        confirmed = self._confirm(done)
+        confirmed = self._confirm(trials, run_part)
         return make_result(
             self._search, done, confirmed, trials.account(), proposals, ended_because
         )
@@ -117,19 +123,24 @@ class SearchRunner:
 
     def _work(self, trials: Trials) -> str:
         """Trials, side by side as many as there are workers; why they ended."""
+        workers = [partial(self._work_alone, trials)] * self._search.spec.workers
+        return self._side_by_side(workers, trials)[0]
+
+    def _side_by_side(self, tasks: Sequence[Callable[[], T]], trials: Trials) -> list[T]:
+        """Whoever fails first has the reason; the others are stopped for it."""
         num_workers = self._search.spec.workers
         if num_workers == 1:
-            return self._work_alone(trials)
+            return [task() for task in tasks]
         with ThreadPoolExecutor(num_workers) as pool:
-            workers = [pool.submit(self._work_alone, trials) for _ in range(num_workers)]
+            futures = [pool.submit(task) for task in tasks]
             try:
-                # Whoever fails first has the reason; the others are stopped for it.
-                for worker in wait(workers, return_when=FIRST_EXCEPTION).done:
-                    worker.result()
+                for future in wait(futures, return_when=FIRST_EXCEPTION).done:
+                    future.result()
             except BaseException:
                 trials.stopping.set()
+                pool.shutdown(wait=False, cancel_futures=True)
                 raise
-        return workers[0].result()
+        return [future.result() for future in futures]
 
     def _work_alone(self, trials: Trials) -> str:
         while True:
@@ -161,29 +172,31 @@ class SearchRunner:
                 return f"the budget of {allowed:g} {name} was spent"
         return None
 
-    def _confirm(self, trials: list[Trial]) -> list[Confirmed]:
+    def _confirm(self, trials: Trials, run_part: RunPart) -> list[Confirmed]:
         """Train the best again, seed by seed, so that what disturbs meets all alike."""
         spec = self._search.spec
         if len(spec.objective) > 1 or spec.confirm.top == 0:
             return []
-        best = chosen_again(trials, spec)
+        best = chosen_again(trials.done(), spec)
         jobs = [(trial, seed) for seed in spec.confirm.seeds for trial in best]
         if jobs:
             seeds = ", ".join(str(seed) for seed in spec.confirm.seeds)
             self._say(f"the {len(best)} best settings are trained again with seeds {seeds}")
-        found = {
-            (trial.number, seed): self._train_again(trial.values, seed, f"trial {trial.number}")
-            for trial, seed in jobs
-        }
+        tasks = [partial(self._train_again, trial, seed, run_part, trials) for trial, seed in jobs]
+        records = self._side_by_side(tasks, trials)
+        found = {(t.number, seed): r for (t, seed), r in zip(jobs, records, strict=True)}
         return judge(
             [(t, [found[t.number, seed] for seed in spec.confirm.seeds]) for t in best], spec
         )
 
-    def _train_again(self, values: Values, seed: int, name: str) -> Any:
-        study = self._search.study_of(values, seed=seed, proxy=False)
-        self._note_plan(study)
-        with self._observe(study.plan, f"{name}, seed {seed}") as observer:
-            outcome = StudyRunner(study, self._workspace, observer).do_steps()
+    def _train_again(
+        self, trial: Trial, seed: int, run_part: RunPart, trials: Trials
+    ) -> TrialRecords:
+        study = self._search.study_of(trial.values, seed=seed, proxy=False)
+        with self._choosing:
+            self._note_plan(study)
+        with self._observe(study.plan, f"trial {trial.number}, seed {seed}") as observer:
+            outcome = run_part(study, observer, lambda _: trials.why_stopped())
         records = records_of(outcome.records)
         if records.training is None and outcome.skipped:
             raise RunError(next(iter(outcome.skipped.values())), log_tail="")
