@@ -151,7 +151,9 @@ def regret_chart(result: TransferResult) -> "alt.LayerChart | None":
     )
     low = min(0.0, *(row["low"] for row in rows))
     high = max(result.margin, *(row["high"] for row in rows))
-    scale = alt.Scale(domain=[low, high + 0.25 * (high - low)], nice=False)
+    reach = high - low
+    # Room for a point at nought beside its name, and for the values right of the intervals.
+    scale = alt.Scale(domain=[low - 0.04 * reach, high + 0.25 * reach], nice=False)
     title = "loss above that of full fine-tuning's own best rate"
     x = alt.X("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5))
     base = _chart(rows).encode(y=y, color=colour)

@@ -80,7 +80,8 @@ def _sections(result: TransferResult) -> Iterator[Section]:
             tables=[_regrets(result)],
             figures=list(_regret_figure(result)),
         )
-    yield Section(heading="All losses", tables=[_losses(curve) for curve in result.curves])
+    for curve in result.curves:
+        yield Section(heading=f"Losses of {context_words(curve)}", tables=[_losses(curve)])
     yield Section(heading="What this does not show", sentences=[_LIMITS])
 
 
@@ -241,8 +242,8 @@ def _regrets(result: TransferResult) -> Table:
         Column("", "left"),
     ]
     note = (
-        "`LoRA's rate / fitted` divides the rate that LoRA's last seed alone chose by the ratio "
-        "that the other seeds gave, so that it does not know what it is held against."
+        "LoRA's rate / fitted: the rate that LoRA's last seed alone chose, divided by the ratio that "
+        "the other seeds gave, so that it does not know what it is held against."
     )
     if result.random_regret is not None:
         note += f" A rate drawn from the grid at random costs {result.random_regret:.4f}."
@@ -260,7 +261,7 @@ def _losses(curve: Curve) -> Table:
         for point in curve.points
     ]
     columns = [
-        Column(f"{context_words(curve)}: rate", "left"),
+        Column("Rate", "left"),
         Column("Mean"),
         *(Column(f"Seed {index + 1}") for index in range(num_seeds)),
     ]
