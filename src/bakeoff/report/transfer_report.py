@@ -242,8 +242,8 @@ def _regrets(result: TransferResult) -> Table:
         Column("", "left"),
     ]
     note = (
-        "LoRA's rate / fitted: the rate that LoRA's last seed alone chose, divided by the ratio that "
-        "the other seeds gave, so that it does not know what it is held against."
+        "LoRA's rate / fitted: the rate that LoRA's last seed alone chose, divided by the ratio "
+        "that the other seeds gave, so that it does not know what it is held against."
     )
     if result.random_regret is not None:
         note += f" A rate drawn from the grid at random costs {result.random_regret:.4f}."

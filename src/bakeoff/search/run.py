@@ -98,7 +98,7 @@ class SearchRunner:
         if begun or lost:
             again = f"; {lost} that were interrupted are tried again" if lost else ""
             self._say(f"{begun} trials were done before{again}")
-        self._queue(proposals, is_new=not (begun or lost))
+        self._queue(proposals)
         ended_because = self._work(trials)
         done = trials.done()
         confirmed = self._confirm(trials, run_part)
@@ -106,10 +106,8 @@ class SearchRunner:
             self._search, done, confirmed, trials.account(), proposals, ended_because
         )
 
-    def _queue(self, proposals: Any, *, is_new: bool) -> None:
+    def _queue(self, proposals: Any) -> None:
         """The recipe's own setting comes first, to be beaten; a grid is queued as a whole."""
-        if not is_new:
-            return
         space = self._search.space
         if self._search.spec.method == "grid":
             queue = list(grid(space, self._search.tree.values))
@@ -119,7 +117,7 @@ class SearchRunner:
             for values in queue:
                 stored = as_parameters(values, space)
                 if stored is not None:
-                    proposals.enqueue_trial(stored)
+                    proposals.enqueue_trial(stored, skip_if_exists=True)
 
     def _work(self, trials: Trials) -> str:
         """Trials, side by side as many as there are workers; why they ended."""
