@@ -77,6 +77,14 @@ def test_what_falls_behind_is_ended_once_and_its_evaluation_is_not():
     )
 
 
+def test_a_training_that_has_done_its_last_step_is_left_to_finish():
+    plan = _plan()
+    watch, _ = _watch(plan, falls_behind_at=90)
+    for step in range(1, 21):
+        watch.event(plan, _step(step, 3.0))
+    assert watch.why_end(plan) is None
+
+
 def test_a_loss_that_is_no_number_is_the_worst():
     plan = _plan()
     watch, asked = _watch(plan)
