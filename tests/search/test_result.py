@@ -103,7 +103,7 @@ def _result(**more):
 
 
 def test_the_report_draws_what_was_tried_and_what_mattered(tmp_path):
-    page = write_search_report(_result(), tmp_path, ("bakeoff", "search", "s.yaml"))
+    page = write_search_report(_result(), tmp_path, ("bakeoff", "search", "s.yaml")).html
     pictures = {path.stem for path in (tmp_path / "figures").iterdir()}
     assert pictures == {"history", "slice-0", "slice-1", "importance"}
     text = (tmp_path / "report.md").read_text(encoding="utf-8")

@@ -105,7 +105,9 @@ def test_known_optima_are_concluded_and_drawn(prepare, tmp_path):
     assert "agrees with the published 10" in result.sentence
     assert any("6 settings say little about an order" in note for note in result.notes)
 
-    page = write_transfer_report(result, tmp_path / "report", ("bakeoff", "transfer", "t.yaml"))
+    page = write_transfer_report(
+        result, tmp_path / "report", ("bakeoff", "transfer", "t.yaml")
+    ).html
     pictures = {path.stem for path in (page.parent / "figures").iterdir()}
     assert pictures == {"curves", "overlay", "regret"}
     text = (page.parent / "report.md").read_text(encoding="utf-8")

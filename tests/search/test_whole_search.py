@@ -57,6 +57,8 @@ def test_a_search_finds_what_an_ordinary_study_finished_and_is_found_again_itsel
     assert [record["run_id"] for record in _records(tmp_path)] == first["trials"][0]["run_ids"]
     report = tmp_path / "runs" / "studies" / "tiny-search" / "report"
     assert "All trials" in (report / "report.md").read_text(encoding="utf-8")
+    bakeoff(tmp_path, "report", "tiny-search", "-o", "again")
+    assert "All trials" in (tmp_path / "again" / "report.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bakeoff.compare import numbers
 from bakeoff.compare.transfer_words import context_words, factor, rate, verdict_words
+from bakeoff.report.document import ReportPaths
 from bakeoff.report.figures import Figure, draw
 from bakeoff.report.page import Page, Section, Verdict, write_page
 from bakeoff.report.table import Cell, Column, Table, cells
@@ -26,8 +27,8 @@ def write_transfer_report(
     command_line: Sequence[str],
     *,
     recipe_text: str | None = None,
-) -> Path:
-    """Write ``report.md``, ``report.html`` and pictures into ``folder``; the page's path."""
+) -> ReportPaths:
+    """Write ``report.md``, ``report.html`` and pictures into ``folder``."""
     return write_page(
         Page(
             kind="Transfer of the learning rate",
