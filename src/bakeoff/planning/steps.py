@@ -152,7 +152,9 @@ class _CellSteps:
             "backend": recipe.backend,
             "method": recipe.method,
             "strategy": recipe.strategy,
-            "world": World(devices_per_node=recipe.world_size),
+            "world": World(
+                num_nodes=recipe.nodes, devices_per_node=recipe.world_size // recipe.nodes
+            ),
             "device": recipe.device,
             "seed": recipe.seed,
             "train": recipe.train,

@@ -15,6 +15,7 @@ from bakeoff.envs.child import isolated
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
 from bakeoff.measure.page_cache import cached_share_of_model
+from bakeoff.runner.distribution import distribution_of
 from bakeoff.runner.environments import bring_environment
 from bakeoff.runner.measurements import MEASURE, measurement_of
 from bakeoff.runner.observer import Observer
@@ -142,7 +143,10 @@ class Executor:
             step: The training.
             own_python: Whether the interpreter is that of bakeoff's own jobs, whatever the backend.
         """
-        inputs = self._inputs(step.model_id, self._data[step.data_id])
+        inputs = replace(
+            self._inputs(step.model_id, self._data[step.data_id]),
+            distribution=distribution_of(step),
+        )
         if step.environment_id is None or own_python:
             return inputs
         return replace(inputs, python=self._pythons[step.environment_id])
@@ -216,6 +220,7 @@ class Executor:
             for name, text in self._workspace.environment.items()
             if name not in _OF_A_DISTRIBUTED_JOB
         }
+        inherited |= self._workspace.exchange_environment
         needs_own = isinstance(step, TrainPlan) and step.environment_id is not None
         return isolated(inherited) if needs_own else inherited
 

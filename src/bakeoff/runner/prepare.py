@@ -23,7 +23,7 @@ from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.runner.environments import environment_of
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
 from bakeoff.schema.recipe import OF_THE_MACHINE
-from bakeoff.schema.recipe_machine import HubSpec, MeasureSpec
+from bakeoff.schema.recipe_machine import ExchangeSpec, HubSpec, MeasureSpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -42,6 +42,7 @@ class StudySettings:
     hub: HubSpec
     silence_limit_seconds: float
     measure: MeasureSpec
+    exchange: ExchangeSpec
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -110,6 +111,7 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
         hub=recipe.hub,
         silence_limit_seconds=60 * recipe.limits.silent_minutes,
         measure=recipe.measure,
+        exchange=recipe.exchange,
         where=where,
         **folders,
     )
@@ -154,8 +156,19 @@ def _training_problems(step: TrainPlan) -> Iterator[Problem]:
     yield from check_distribution(step, speaks=strategy.speaks, accepts=backend.accepts)
     yield from strategy.check(step.world)
     yield from backend.check(step)
+    yield from _device_problems(step)
     if backend.environment is None:
         yield from _missing_requirements("backend", step.backend, backend.requirements)
+        yield from _missing_requirements("strategy", step.strategy, strategy.requirements)
+
+
+def _device_problems(step: TrainPlan) -> Iterator[Problem]:
+    if step.world.num_processes > 1 and step.device == "mps":
+        yield Problem(
+            key="device",
+            message="processes exchange tensors between GPUs by NVIDIA or between CPUs, not on MPS",
+            hint="set `device: cpu`, or `strategy: single` and `world_size: 1`",
+        )
 
 
 def _unknown_environments(matrix: Matrix) -> Iterator[Problem]:
@@ -189,7 +202,9 @@ def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> I
         yield Problem(
             key=key,
             message=f"`{name}` needs {', '.join(missing)}",
-            hint="`make install` in the project, or `pip install 'bakeoff[train,eval]'`",
+            hint="`pip install 'bakeoff[zero]'`"
+            if key == "strategy"
+            else "`make install` in the project, or `pip install 'bakeoff[train,eval]'`",
         )
 
 
