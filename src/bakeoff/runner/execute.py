@@ -197,7 +197,8 @@ class Executor:
             watching=self._workspace.watching(step.device),
         )
         result = translator.read_result(run_dir) if outcome.status == "finished" else None
-        measured = measurement_of(outcome, result, run_dir, self._workspace.measure)
+        plan = step if isinstance(step, TrainPlan) else None
+        measured = measurement_of(outcome, result, run_dir, self._workspace.measure, plan)
         provenance = make_provenance(
             self._workspace,
             launch=launch,

@@ -194,6 +194,7 @@ class Run:
 
 def _run(run: Run, group: Group, events: Events) -> dict[str, Any]:
     """Start the framework and collect what it left: the result without the environment."""
+    from bakeoff.worker.exchange import ExchangeWatch
     from bakeoff.worker.framework_phases import Phases
     from bakeoff.worker.framework_result import Facts, save_artefact
     from bakeoff.worker.framework_seen import Seen
@@ -202,6 +203,10 @@ def _run(run: Run, group: Group, events: Events) -> dict[str, Any]:
     seen = Seen(prepared.sequence, rank=group.rank, num_processes=group.num_processes)
     facts = Facts(job, prepared, seen)
     watch = _watch(run, facts, seen, events)
+    if group.is_main and group.num_processes > 1:
+        watch.exchange = ExchangeWatch(
+            run.run_dir, num_steps=prepared.sequence.num_steps, num_processes=group.num_processes
+        )
     run.module.load()
     Phases(events)
     try:

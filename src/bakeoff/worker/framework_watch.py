@@ -9,6 +9,7 @@ from typing import Any
 from transformers import TrainerCallback
 
 from bakeoff.worker.events import Events
+from bakeoff.worker.exchange import ExchangeWatch
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_seen import Seen, StepCounts
@@ -32,6 +33,7 @@ class Watch(TrainerCallback):
     """Is given the trainer's arguments, the model and the optimiser when all steps are done."""
 
     probe: Probe | None = None
+    exchange: ExchangeWatch | None = None
 
     _done: int = 0
     _is_corrected: bool = False
@@ -55,7 +57,13 @@ class Watch(TrainerCallback):
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **its: Any) -> None:
         self._rate = its["optimizer"].param_groups[0]["lr"]
 
+    def on_step_begin(self, args: Any, state: Any, control: Any, **its: Any) -> None:
+        if self.exchange is not None:
+            self.exchange.begin(state.global_step + 1)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **its: Any) -> None:
+        if self.exchange is not None:
+            self.exchange.end()
         if state.global_step >= self.num_steps:
             # What is kept of the end is the artefact; a checkpoint would hold the optimiser too.
             control.should_save = False

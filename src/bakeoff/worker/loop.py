@@ -10,6 +10,7 @@ from bakeoff.worker.batches import Batch, Order
 from bakeoff.worker.checkpoint import Checkpoints, random_state, set_random_state
 from bakeoff.worker.dealing import Portions, passes_of
 from bakeoff.worker.events import Events
+from bakeoff.worker.exchange import ExchangeWatch
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.lanes import Lanes, share_out
 from bakeoff.worker.modelling import Trainee
@@ -39,6 +40,9 @@ class Loop:
     lanes: Lanes | None = None
     """None: one pass after the other."""
 
+    exchange: ExchangeWatch | None = None
+    """Where several processes exchange tensors."""
+
     def run(self) -> None:
         """Train from the last checkpoint, or from the start, to the last step."""
         if self.trainee.num_lanes > 1:
@@ -48,7 +52,11 @@ class Loop:
             self._validate(0)
         self.events.phase("train")
         for indices in self.order.steps(done, self.num_steps):
+            if self.exchange is not None:
+                self.exchange.begin(done + 1)
             self._step(done, [self.rows[index] for index in indices])
+            if self.exchange is not None:
+                self.exchange.end()
             done += 1
             self._after_step(done)
         if self.lanes is not None:

@@ -16,6 +16,7 @@ import torch
 from bakeoff.worker.batches import Order, check_supervision, digest_order
 from bakeoff.worker.checkpoint import Checkpoints
 from bakeoff.worker.events import Events
+from bakeoff.worker.exchange import ExchangeWatch
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.group import device_of_process, events_file, join, rank_here, share_threads
 from bakeoff.worker.loop import Loop
@@ -87,6 +88,10 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
         release_freed_memory()  # of whole weights, of which a part is left
     loop = _build_loop(job, spread, train, validation, events=events, checkpoints=checkpoints)
     _check_first_batch(loop, end_token(tokenizer))
+    if group.num_processes > 1 and group.is_main:
+        loop.exchange = ExchangeWatch(
+            run_dir, num_steps=loop.num_steps, num_processes=group.num_processes
+        )
     if job.probe:
         loop.validation_rows = []
         loop.probe = Probe()
