@@ -17,6 +17,7 @@ from bakeoff.interfaces import Backend, EvalEngine, Inputs
 from bakeoff.measure.page_cache import cached_share_of_model
 from bakeoff.runner.distribution import distribution_of
 from bakeoff.runner.environments import bring_environment
+from bakeoff.runner.join import offer_to_machines
 from bakeoff.runner.measurements import MEASURE, measurement_of
 from bakeoff.runner.observer import Observer
 from bakeoff.runner.process_run import lock_of, run_process
@@ -188,6 +189,8 @@ class Executor:
         if isinstance(step, TrainPlan):
             calibration_dir = (self._workspace.cache_dir / "matmul").resolve()
             write_json_atomic(run_dir / MEASURE, {"calibration_dir": str(calibration_dir)})
+        if isinstance(step, TrainPlan) and step.world.num_nodes > 1:
+            self._observer.note(offer_to_machines(launch, run_dir, self._workspace))
         outcome = run_process(
             launch,
             run_dir,

@@ -71,7 +71,11 @@ def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Pat
         )
     except UserError as error:
         raise _with_place(tree, error) from error
-    unknown = [*_unknown_environments(matrix), *_settings_of_nobody(tree)]
+    unknown = [
+        *_unknown_environments(matrix),
+        *_settings_of_nobody(tree),
+        *_nowhere_to_meet(matrix),
+    ]
     problems = list(dict.fromkeys([*unknown, *problems_of(plan)]))
     if problems:
         raise as_user_error(tree, problems)
@@ -160,6 +164,16 @@ def _training_problems(step: TrainPlan) -> Iterator[Problem]:
     if backend.environment is None:
         yield from _missing_requirements("backend", step.backend, backend.requirements)
         yield from _missing_requirements("strategy", step.strategy, strategy.requirements)
+
+
+def _nowhere_to_meet(matrix: Matrix) -> Iterator[Problem]:
+    recipes = [cell.recipe for cell in matrix.cells]
+    if any(r.nodes > 1 for r in recipes) and recipes[0].exchange.rendezvous is None:
+        yield Problem(
+            key="nodes",
+            message="the machines do not know where to meet",
+            hint="set `exchange.rendezvous: HOST:PORT` of the machine that runs this command",
+        )
 
 
 def _device_problems(step: TrainPlan) -> Iterator[Problem]:

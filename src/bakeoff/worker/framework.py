@@ -203,6 +203,7 @@ def _run(run: Run, group: Group, events: Events) -> dict[str, Any]:
     seen = Seen(prepared.sequence, rank=group.rank, num_processes=group.num_processes)
     facts = Facts(job, prepared, seen)
     watch = _watch(run, facts, seen, events)
+    watch.group = group
     if group.is_main and group.num_processes > 1:
         watch.exchange = ExchangeWatch(
             run.run_dir, num_steps=prepared.sequence.num_steps, num_processes=group.num_processes

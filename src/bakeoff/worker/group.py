@@ -15,6 +15,8 @@ from typing import Any
 import torch
 from typing_extensions import override
 
+from bakeoff.worker.hang import HangWatch
+
 WAIT_SECONDS = "BAKEOFF_EXCHANGE_SECONDS"
 """Environment: how long a process waits for the others."""
 
@@ -64,6 +66,9 @@ class Group:
     def meet(self, name: str) -> None:
         """Go on when all have come so far."""
 
+    def tell(self, where: str) -> None:
+        """This process has come to a place that all come to."""
+
     def leave(self) -> None:
         """The work is done."""
 
@@ -75,7 +80,12 @@ class ProcessGroup(Group):
         self.rank = rank_here()
         self.num_processes = num_processes_here()
         self._store = store
-        self._wait = timedelta(seconds=wait)
+        # Longer than the watch waits, which can say for whom.
+        self._wait = timedelta(seconds=2 * wait + 60)
+        self._watch = HangWatch(
+            open_store(), rank=self.rank, num_processes=self.num_processes, wait=wait
+        )
+        self._watch.start()
 
     @override
     def sum(self, value: torch.Tensor) -> torch.Tensor:
@@ -108,9 +118,14 @@ class ProcessGroup(Group):
         self._store.wait([f"meet/{name}/{rank}" for rank in range(self.num_processes)], self._wait)
 
     @override
+    def tell(self, where: str) -> None:
+        self._watch.tell(where)
+
+    @override
     def leave(self) -> None:
         """Wait for the others: the first to go would take what they still use with it."""
         self.meet("leave")
+        self._watch.end()
         if torch.distributed.is_initialized():
             torch.distributed.destroy_process_group()
 
@@ -136,7 +151,7 @@ def join(device: torch.device) -> Group:
         return Group()
     wait = wait_seconds()
     torch.distributed.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=2 * wait)
+        "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=2 * wait + 60)
     )
     return ProcessGroup(open_store(), wait=wait)
 

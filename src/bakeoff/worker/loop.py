@@ -85,6 +85,7 @@ class Loop:
 
     def _save(self, done: int) -> None:
         """A checkpoint is one process's, whoever trained: any number of processes goes on."""
+        self.spread.group.tell(f"the checkpoint after step {done}")
         weights, optimizer = self.spread.weights(), self.spread.optimizer_state()
         states = self.spread.group.collect(f"random {done}", random_state())
         if self.spread.group.is_main:
@@ -98,7 +99,7 @@ class Loop:
         self.trainee.model.train()
         parameters = list(self.trainee.trained.values())
         if self.lanes is None:
-            total = self._backward(rows, num_targets)
+            total = self._backward(done, rows, num_targets)
         else:
             # Rows that pass side by side have no order; the probe is told that of the step.
             self._tell_probe(self.trainee.make_batch(rows))
@@ -107,6 +108,7 @@ class Loop:
             total = self.lanes.backward(
                 batches, parameters, lambda batch: self.trainee.cross_entropy(batch, num_targets)
             )
+        self.spread.group.tell(f"the update of step {done + 1}")
         total = self.spread.group.sum(total)
         norm = self.spread.update()
         # Reading the values waits for the device, so that the time holds all of the step.
@@ -125,11 +127,12 @@ class Loop:
             num_label_tokens=num_targets,
         )
 
-    def _backward(self, rows: list[Row], num_targets: int) -> torch.Tensor:
+    def _backward(self, done: int, rows: list[Row], num_targets: int) -> torch.Tensor:
         """One pass after the other; the sum of this process's losses."""
         total = torch.zeros((), device=self.device)
         passes, num_more = self._passes(rows)
         for number, portion in enumerate(passes, start=1):
+            self.spread.group.tell(f"a pass of step {done + 1}")
             batch = self.trainee.make_batch(portion)
             self._tell_probe(batch)
             counts, is_last = number <= len(passes) - num_more, number == len(passes)
@@ -193,6 +196,7 @@ class Loop:
         passes, num_more = self._passes(self.validation_rows)
         total = torch.zeros((), device=self.device)
         for number, portion in enumerate(passes, start=1):
+            self.spread.group.tell(f"the validation after step {done}")
             batch = self.trainee.make_batch(portion).to(self.device)
             loss = self.spread.loss(batch, num_targets)
             total += loss * float(number <= len(passes) - num_more)

@@ -14,6 +14,7 @@ from typing import Any
 
 _RENDEZVOUS = "BAKEOFF_RENDEZVOUS"
 _EXIT_CODES = {"failed": 1, "out_of_memory": 3, "cancelled": 130}
+_HANG = Path("hang.json")
 _KILLED = -9
 _TAIL_LINES = 15
 
@@ -56,6 +57,10 @@ def _meeting(arguments: list[str]) -> list[str]:
 
 def _reason(error: Any) -> tuple[str, str]:
     """Status and sentence of the process that was lost first."""
+    if _HANG.is_file():
+        hang = json.loads(_HANG.read_text(encoding="utf-8"))
+        _HANG.unlink()
+        return "failed", f"{hang['text']}{_tail(hang['rank'])}"
     rank, first = min(
         error.failures.items(), key=lambda item: (_is_consequence(*item), item[1].timestamp)
     )
