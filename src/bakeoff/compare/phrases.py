@@ -22,7 +22,9 @@ PHRASES: dict[Language, dict[str, str]] = {
         "adjusted": ", corrected for {num_tests} tests",
         "could_show": "This test could have shown a difference of {smallest} points or more",
         "could_show_nothing": "So few questions cannot show any difference",
-        "more_items": "; about {num_items} questions would decide one of the size seen",
+        "more_items": (
+            "; about {num_items} questions, {num_more} more, would decide one of the size seen"
+        ),
         "one_seed": "with one seed this compares two checkpoints, not two methods",
         "some_seeds": "this is one of {num_seeds} seeds",
         "seeds": (

@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.compare import numbers
+from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.losses import LossRow
-from bakeoff.compare.stats import ALPHA
 from bakeoff.compare.tables import FLEXIBLE_FILTER, HEADLINE_FILTER
 from bakeoff.schema.comparison import Row
 
@@ -136,7 +136,7 @@ def _interval_chart(
     # Room for the values that stand right of the intervals.
     scale = alt.Scale(domain=[low, high + 0.22 * (high - low or 1)], nice=False)
     x = alt.X("value:Q", scale=scale, axis=alt.Axis.from_dict({**axis, "tickCount": 5}))
-    return _styled(
+    return styled(
         [
             alt.Chart(_inline([{"zero": 0}]))
             .mark_rule(color=MUTED, strokeDash=[4, 4])
@@ -179,7 +179,7 @@ def format_chart(rows: Sequence[Row]) -> "alt.LayerChart | None":
     colour = _colour("way", dict(zip(ways.values(), SERIES, strict=False)))
     shapes = alt.Scale(domain=list(ways.values()), range=["circle", "diamond"])
     shape = alt.Shape("way:N", scale=shapes, legend=alt.Legend(title=None))
-    return _styled(
+    return styled(
         [
             base.mark_line(strokeWidth=2.5, opacity=0.4, color=NEUTRAL).encode(detail="name:N"),
             base.mark_point(filled=True, size=110, opacity=1).encode(color=colour, shape=shape),
@@ -220,7 +220,7 @@ def loss_chart(rows: Sequence[LossRow]) -> "alt.LayerChart | None":
     ]
     if not many:
         layers.insert(0, train.mark_line(strokeWidth=1, opacity=0.25).encode(y=raw))
-    return _styled(layers, 280)
+    return styled(layers, 280)
 
 
 def time_chart(rows: Sequence[Row]) -> "alt.LayerChart | None":
@@ -269,7 +269,7 @@ def _bar_chart(
     scale = alt.Scale(domain=domain, nice=False)
     x = alt.X("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5))
     base = alt.Chart(_inline(data)).encode(y=_names_axis(data), x=x)
-    return _styled(
+    return styled(
         [
             base.mark_bar(color=SERIES[0], height={"band": 0.62}, cornerRadiusEnd=3),
             base.mark_text(align="left", dx=6, fontWeight=600).encode(text="text:N"),
@@ -319,7 +319,7 @@ def _height(data: Data) -> int:
     return len(names) * max(tallest, least, 17 * num_shots + 6 if num_shots > 1 else 0)
 
 
-def _styled(layers: "list[alt.Chart]", height: int) -> "alt.LayerChart":
+def styled(layers: "list[alt.Chart]", height: int) -> "alt.LayerChart":
     import altair as alt  # noqa: PLC0415
 
     return alt.LayerChart(

@@ -81,6 +81,15 @@ class SpreadSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WatchSettings:
+    """``bakeoff.schema.plan.Watch``."""
+
+    every: int
+    num_questions: int
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainJob:
     model_dir: Path
     data_dir: Path
@@ -91,6 +100,7 @@ class TrainJob:
     train: TrainSettings
     lora: LoraSettings | None
     freeze: FreezeSettings | None
+    watch: WatchSettings | None = None
     probe: bool = False
     """Whether to write down what the training really does (``bakeoff.worker.probe``)."""
 
@@ -110,11 +120,11 @@ class TrainJob:
     def digest(self) -> str:
         """Equal for jobs that must give equal results, wherever their files lie.
 
-        How often checkpoints are written changes nothing in them, nor do the processes that share
-        the rows of a step.
+        How often checkpoints are written, and what is asked meanwhile, changes nothing in them, nor
+        do the processes that share the rows of a step.
         """
         values = dataclasses.asdict(self)
-        for name in ("model_dir", "data_dir", "spread"):
+        for name in ("model_dir", "data_dir", "spread", "watch"):
             del values[name]
         for name in ("save_every", "batch_size", "gradient_accumulation"):
             del values["train"][name]
@@ -133,5 +143,6 @@ def read_job(raw: dict[str, Any]) -> TrainJob:
             "lora": LoraSettings(**raw["lora"]) if raw["lora"] is not None else None,
             "freeze": FreezeSettings(**raw["freeze"]) if raw.get("freeze") is not None else None,
             "spread": SpreadSettings(**raw["spread"]) if raw.get("spread") is not None else None,
+            "watch": WatchSettings(**raw["watch"]) if raw.get("watch") is not None else None,
         }
     )
