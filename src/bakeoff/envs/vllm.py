@@ -41,7 +41,7 @@ SPEC = EnvSpec(
     distribution="vllm",
     requirements=("vllm>=0.27", TORCH, "lm-eval>=0.4.13", "datasets>=4", "peft>=0.18"),
     overrides=(*TEXT_ONLY, 'torchcodec ; python_version < "3"'),
-    imports=("vllm", "lm_eval.models.vllm_causallms"),
+    imports=("vllm", "lm_eval"),
     systems=frozenset({"linux-x86_64", "linux-aarch64"}),
     num_bytes=12_000_000_000,
     trial=_trial,

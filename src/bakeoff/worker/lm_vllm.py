@@ -4,6 +4,8 @@ Prompts, tokenisation, stop strings and the cutting of answers stay the harness'
 adapter beside the weights, unmerged. It runs in an environment of its own (``engine: vllm``).
 """
 
+import importlib
+import importlib.metadata
 import json
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -12,7 +14,6 @@ from typing import Any
 
 import jinja2
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
-from lm_eval.models.vllm_causallms import VLLM
 from typing_extensions import override
 
 from bakeoff.worker.events import Events
@@ -20,16 +21,45 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.lm_journal import Journal
 from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers
 
+
+def _platform() -> Any:
+    return importlib.import_module("vllm.platforms").current_platform
+
+
+def _harness_class() -> Any:
+    """The harness asks for the version of `vllm`, which a build for the CPU has under its name."""
+    # vLLM itself takes the missing name for a sign of the CPU, and looks once only: here.
+    _platform()
+    usual = importlib.metadata.version
+
+    def version(distribution_name: str) -> str:
+        try:
+            return usual(distribution_name)
+        except importlib.metadata.PackageNotFoundError:
+            return usual(f"{distribution_name}-cpu")
+
+    importlib.metadata.version = version
+    try:
+        module = importlib.import_module("lm_eval.models.vllm_causallms")
+    finally:
+        importlib.metadata.version = usual
+    return module.VLLM
+
+
 _REQUESTS_PER_REPORT = 256
 """vLLM schedules these by itself; after each so many, answers are kept and progress is told."""
 
 _RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
 """Of adapters, that vLLM makes room for."""
 
+_SHARE_OF_HOST = 0.4
 _DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 
 
-class VllmLM(KeptAnswers, VLLM):
+VLLM = _harness_class()
+
+
+class VllmLM(KeptAnswers, VLLM):  # type: ignore[misc, valid-type]
     """Answers requests; afterwards ``endings`` says how each answer ended."""
 
     def __init__(
@@ -45,6 +75,9 @@ class VllmLM(KeptAnswers, VLLM):
             rank = int(json.loads(config.read_text(encoding="utf-8"))["r"])
             options["lora_local_path"] = str(artefact)
             options["max_lora_rank"] = next((r for r in _RANKS if r >= rank), rank)
+        if _platform().is_cpu():
+            # It takes a share of all memory, and compiling takes longer than it saves.
+            options |= {"gpu_memory_utilization": _SHARE_OF_HOST, "enforce_eager": True}
         batch_size = job["batch_size"]
         super().__init__(
             pretrained=weights,
@@ -53,7 +86,8 @@ class VllmLM(KeptAnswers, VLLM):
             dtype=_DTYPES[job["precision"]],
             seed=job["seed"],
             trust_remote_code=job["trust_remote_code"],
-            batch_size="auto",
+            # With `auto` it divides by the time on a progress bar, which is switched off here.
+            batch_size=_REQUESTS_PER_REPORT,
             distributed_executor_backend="uni",
             max_num_seqs=256 if batch_size == "auto" else batch_size,
             **options,
