@@ -11,6 +11,7 @@ from bakeoff.compare.names import is_base, name_runs, named_in_text
 from bakeoff.compare.pairs import MOST_MODELS, trained_pairs
 from bakeoff.compare.repeats import without_repeats
 from bakeoff.compare.seeds import is_grouped, num_seeds, seed_groups
+from bakeoff.compare.strategies import compare_strategies
 from bakeoff.compare.tables import (
     format_shares,
     load_all_samples,
@@ -22,6 +23,7 @@ from bakeoff.report import costs, results, settings
 from bakeoff.report.examples import Example, pick_examples
 from bakeoff.report.framework_words import summary
 from bakeoff.report.frameworks import FrameworksPart, frameworks_parts
+from bakeoff.report.strategies import StrategiesPart, strategies_parts
 from bakeoff.report.table import Table, Tone
 from bakeoff.schema.comparison import Row, SeedGroup
 from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
@@ -53,6 +55,7 @@ class View:
     rows: list[Row]
     results: Table | None
     frameworks: list[FrameworksPart]
+    strategies: list[StrategiesPart]
     filters: Table | None
     format_sentences: list[str]
     statistics: Table | None
@@ -100,6 +103,7 @@ def make_view(  # noqa: PLR0913 - the last four are facts of the study, none of 
         rows=rows,
         results=results.results_table(rows) if rows else None,
         frameworks=frameworks_parts(sides),
+        strategies=strategies_parts(compare_strategies(records)),
         filters=results.filters_table(rows),
         format_sentences=results.format_sentences(format_shares(rows)),
         statistics=results.statistics_table(rows),
