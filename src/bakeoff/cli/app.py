@@ -22,6 +22,7 @@ from bakeoff.cli import (
     recipe_commands,
     result_commands,
     study_commands,
+    ui_command,
 )
 
 EXIT_FAILED_RUN = 1
@@ -65,6 +66,7 @@ app.command("export")(export_command.export)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
 app.command("report")(result_commands.report)
+app.command("ui")(ui_command.ui)
 app.command("doctor")(doctor_commands.doctor)
 
 data_commands.commands.command("convert")(convert_command.convert)

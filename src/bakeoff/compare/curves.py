@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal, NamedTuple, get_args
 
 from bakeoff.compare.losses import smoothed
 from bakeoff.measure.steps import steps_done
@@ -13,6 +13,8 @@ from bakeoff.schema.record import Record
 
 Axis = Literal["step", "tokens", "seconds"]
 Field = Literal["loss", "learning_rate", "grad_norm"]
+AXES_OF_CURVES: dict[str, Axis] = {name: name for name in get_args(Axis)}
+FIELDS_OF_CURVES: dict[str, Field] = {name: name for name in get_args(Field)}
 EVENTS = "events.jsonl"
 _MOST_STRETCHES = 150
 """Each keeps its lowest and its highest point: twice as many points as a chart has use for."""

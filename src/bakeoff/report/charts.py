@@ -291,7 +291,7 @@ def names_axis(data: Data) -> "alt.Y":
         labelPadding=8,
         labelFontSize=11 if _crowded(data) else 13,
         # Lines by name, because the name itself must stay whole: it tells the rows apart.
-        labelExpr=f"{json.dumps({name: _lines(name) for name in names})}[datum.label]",
+        labelExpr=f"{json.dumps({name: lines_of(name) for name in names})}[datum.label]",
     )
     return alt.Y("name:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.25))
 
@@ -300,7 +300,7 @@ def _crowded(data: Data) -> bool:
     return len({row["name"] for row in data}) > 12
 
 
-def _lines(name: str) -> list[str]:
+def lines_of(name: str) -> list[str]:
     """An axis that cuts a name cuts what tells it from its neighbours; so it gets three lines."""
     placeholder = " \N{HORIZONTAL ELLIPSIS}"
     return textwrap.wrap(name, _LABEL_WIDTH, max_lines=3, placeholder=placeholder) or [name]
@@ -316,7 +316,7 @@ def height_of(data: Data) -> int:
     names = {str(row["name"]) for row in data}
     num_shots = len({row["shots"] for row in data})
     line, least = (13, 22) if _crowded(data) else (16, 34)
-    tallest = max(len(_lines(name)) for name in names) * line + 6
+    tallest = max(len(lines_of(name)) for name in names) * line + 6
     return len(names) * max(tallest, least, 17 * num_shots + 6 if num_shots > 1 else 0)
 
 

@@ -98,6 +98,16 @@ class Lists:
         source = f"FROM runs r WHERE {' AND '.join(conditions)}"
         return self._page(source, "NULL", values, asked)
 
+    def study_stamp(self, name: str) -> tuple[int, int]:
+        """Another one as soon as a record of the study comes, goes or changes."""
+        with self._index.transaction() as database:
+            row = database.execute(
+                "SELECT COUNT(*), TOTAL(r.stamp) FROM study_runs p JOIN runs r "
+                "ON r.run_id = p.run_id WHERE p.study = ?",
+                (name,),
+            ).fetchone()
+        return row[0], int(row[1])
+
     def unfinished(self, study: str) -> list[str]:
         """Ids of the runs of a study without a record, in order."""
         with self._index.transaction() as database:

@@ -90,8 +90,10 @@ class Store:
     def records(self, study: str | None = None) -> list[Record]:
         """Every record, or those of a study in the order of its plan."""
         self.sync()
-        if study is None:
-            return self._index.records()
+        return self._index.records() if study is None else self.study_records(study)
+
+    def study_records(self, study: str) -> list[Record]:
+        """Those of a study in the order of its plan, as the last ``sync`` found them."""
         # A run that several studies share has in each of them the place that this study gives it.
         cells = {run_name(step): step.axes for step in self.study(study).runs}
         for run_id in cells.keys() & self.unreadable.keys():
@@ -102,6 +104,15 @@ class Store:
             for run_id, cell in cells.items()
             if run_id in found
         ]
+
+    def record(self, run_id: str) -> Record | None:
+        """As the last ``sync`` found it."""
+        return next(iter(self._index.records([run_id])), None)
+
+    def records_of(self, run_ids: Sequence[str]) -> list[Record]:
+        """As the last ``sync`` found them, in this order; those that are there."""
+        found = {record.run_id: record for record in self._index.records(run_ids)}
+        return [found[run_id] for run_id in run_ids if run_id in found]
 
     def find(self, name: str) -> Record:
         """The record whose id is ``name``, starts with it, or ends in it, if there is one only."""
