@@ -12,10 +12,6 @@ from bakeoff.report.figures import STYLE_VARIABLES
 if TYPE_CHECKING:
     import altair as alt
 
-Chart = "alt.LayerChart | alt.VConcatChart | None"
-_SAID = ("title", "text", "aria")
-"""Keys of a specification whose texts a person reads."""
-
 
 def spec_of(chart: "alt.LayerChart | alt.VConcatChart", words: Words) -> dict[str, Any]:
     """The chart's specification for the browser."""
@@ -56,18 +52,26 @@ def _in_words(spec: Any, words: Words) -> Any:
 
 
 _GRAMMAR = frozenset(
-    {"field", "type", "mark", "orient", "anchor", "font", "fontWeight", "filter", "$schema"}
+    {
+        "field",
+        "type",
+        "mark",
+        "orient",
+        "anchor",
+        "font",
+        "fontWeight",
+        "filter",
+        "split",
+        "$schema",
+    }
 )
 """Keys whose values are the language of the specification, not of a person."""
 
 
 def _said(text: str, words: Words) -> str:
-    known = words.core(text)
-    if known != text:
-        return known
     if text.startswith("{") and text.endswith("}[datum.label]"):
         return _labels(text, words)
-    return words.name(text) if ", " in text else text
+    return words.core(text)
 
 
 def _labels(expression: str, words: Words) -> str:

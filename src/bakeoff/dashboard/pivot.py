@@ -68,7 +68,14 @@ def pivot(runs: Sequence[RunSummary], *, down: str, across: str, measure: str, t
     """Axes that do not exist are replaced by those that vary most."""
     wanted = MEASURES.get(measure, MEASURES["score"])
     measure = measure if measure in MEASURES else "score"
-    chosen = [run for run in runs if run.kind == wanted.kind and run.figures is not None]
+    chosen = [
+        run
+        for run in runs
+        if run.kind == wanted.kind
+        and run.figures is not None
+        # The untouched model is in no place of the matrix.
+        and (run.kind == "train" or run.parent_run_id is not None)
+    ]
     tasks = tuple(dict.fromkeys(run.task for run in chosen if run.task))
     if len(tasks) > 1:
         task = task if task in tasks else tasks[0]
@@ -132,7 +139,5 @@ def _at(run: RunSummary, axis: str) -> str:
         return ""
     if axis == SHOTS:
         return "" if run.num_fewshot is None else f"{run.num_fewshot}-shot"
-    if run.kind == "eval" and run.parent_run_id is None:
-        return "base model"
     value = run.cell.get(axis)
     return "" if value is None else str(value)

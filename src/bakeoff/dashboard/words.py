@@ -14,6 +14,8 @@ from typing import Any, Literal, get_args
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 _PLACE = re.compile(r"\{(\w+)\}")
+_BETWEEN = re.compile(r"(-?[\d.]+) to (-?[\d.]+)")
+_ABOUT = re.compile(r"(.+[.:]) \(([^()]+?)(?: and (\d+) more)?\)", re.DOTALL)
 _UNITS = {" h ": " 小时 ", " min ": " 分 ", " min": " 分钟", " s": " 秒"}
 
 
@@ -39,7 +41,7 @@ class Words:
         """The name of a run: `LoRA, ms-swift, seed 1`."""
         if self.language == "en":
             return text
-        return "，".join(_part(self.language, part) for part in text.split(", "))
+        return _named(self.language, text)
 
     def duration(self, text: str) -> str:
         """`3 min 20 s`."""
@@ -103,7 +105,7 @@ def _whole(language: Language, text: str) -> str | None:
     for expression, wanted in _sentences(language):
         found = expression.fullmatch(text)
         if found is not None:
-            values = {key: _part(language, value) for key, value in found.groupdict().items()}
+            values = {key: _named(language, value) for key, value in found.groupdict().items()}
             return wanted.format(**values)
     return None
 
@@ -112,16 +114,47 @@ def _translated(language: Language, text: str) -> str:
     whole = _whole(language, text)
     if whole is not None:
         return whole
+    between = _BETWEEN.fullmatch(text)
+    if between is not None:
+        return f"{between.group(1)} 到 {between.group(2)}"
+    # Whom a warning is about stands behind it.
+    about = _ABOUT.fullmatch(text)
+    if about is not None:
+        told = _translated(language, about.group(1))
+        if told != about.group(1):
+            who = "、".join(_named(language, name) for name in about.group(2).split("; "))
+            more = f" 等另外 {about.group(3)} 个" if about.group(3) else ""
+            return f"{told}（{who}{more}）"
     sentences = re.split(r"(?<=[.:;]) (?=[A-Z`])", text)
     if len(sentences) > 1:
-        return "".join(_translated(language, sentence) for sentence in sentences)
+        return _joined([_translated(language, sentence) for sentence in sentences])
+    return _named(language, text) if ", " in text else text
+
+
+def _joined(sentences: list[str]) -> str:
+    """Chinese sentences stand without a space between them, others do not."""
+    text = sentences[0]
+    for sentence in sentences[1:]:
+        text += sentence if text.endswith(("。", "；", "：")) else f" {sentence}"
     return text
 
 
+def _named(language: Language, text: str) -> str:
+    parts = [_part(language, part) for part in text.split(", ")]
+    return "，".join(parts) if parts != text.split(", ") else text
+
+
 def _part(language: Language, text: str) -> str:
+    """`base model`, `seed 1`, `base model (0-shot)`."""
     known = core_texts(language).get(text)
     if known is not None:
         return known
+    more = re.fullmatch(r"(.+) \(([^()]+)\)", text)
+    if more is not None:
+        return f"{_part(language, more.group(1))}（{_part(language, more.group(2))}）"
+    shots = re.fullmatch(r"(\d+)-shot", text)
+    if shots is not None:
+        return f"{shots.group(1)} 个示例"
     word, space, value = text.partition(" ")
     if space and word in core_texts(language):
         return f"{core_texts(language)[word]} {value}"

@@ -120,7 +120,12 @@ def pareto_chart(rows: Sequence[Row], cost: str) -> "alt.LayerChart | None":
     for row in data:
         row["kind"] = "on the front" if row["front"] else "beaten in all by another"
     base = alt.Chart(charts.inline(data)).encode(
-        x=alt.X(f"{cost}:Q", title=titles[cost], scale=alt.Scale(zero=False, padding=24)),
+        x=alt.X(
+            f"{cost}:Q",
+            title=titles[cost],
+            scale=alt.Scale(zero=False, padding=60),
+            axis=alt.Axis(tickCount=5),
+        ),
         color=charts.colour_scale(
             "kind",
             {"on the front": charts.SERIES[0], "beaten in all by another": charts.NEUTRAL},
@@ -164,8 +169,8 @@ def length_chart(bins: Sequence[Bin], unit: str, limit: int) -> "alt.LayerChart 
     ]
     y = alt.Y("count:Q", title="rows", axis=alt.Axis(tickCount=5))
     layers = [
-        base.mark_bar(color=charts.SERIES[0], cornerRadiusEnd=2).encode(
-            x=x, x2="end:Q", y=y, tooltip=hover
+        base.mark_rect(color=charts.SERIES[0], stroke=charts.PAPER).encode(
+            x=x, x2="end:Q", y=y, y2=alt.datum(0), tooltip=hover
         )
     ]
     if limit < bins[-1].end:

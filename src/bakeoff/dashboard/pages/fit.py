@@ -100,7 +100,7 @@ def parts(
         return Response(status_code=204)
     runs = [
         (
-            str(run.cell.get("method", run.prediction.source)),
+            asked.method,
             [(PART_TITLES[p.name], p.num_bytes) for p in run.prediction.parts],
         )
         for run in report.runs

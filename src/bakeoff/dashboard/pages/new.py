@@ -1,5 +1,6 @@
 """Starting a study: a preset, a form and its text, the plan, go."""
 
+import re
 from typing import Annotated
 
 from fastapi import APIRouter, Form
@@ -10,8 +11,10 @@ from bakeoff.dashboard import drafts
 from bakeoff.dashboard.jobs import Jobs
 from bakeoff.dashboard.pages.asking import Shown, known_study, missing
 from bakeoff.dashboard.render import View
+from bakeoff.dashboard.words import Language
 
 router = APIRouter()
+_CHINESE = re.compile(r"(?:在 AutoDL |[\u4e00-\u9fff]).*")
 Text = Annotated[str, Form(max_length=drafts.MOST_CHARACTERS)]
 
 
@@ -19,7 +22,7 @@ Text = Annotated[str, Form(max_length=drafts.MOST_CHARACTERS)]
 def new(view: Shown, preset: str = "", study: str = "") -> HTMLResponse:
     """From a preset, or from a study's recipe."""
     presets = {
-        path.stem: _first_comment(path.read_text(encoding="utf-8"))
+        path.stem: _about(path.read_text(encoding="utf-8"), view.words.language)
         for path in sorted(view.site.presets.glob("*.yaml"))
     }
     if study:
@@ -38,8 +41,13 @@ def new(view: Shown, preset: str = "", study: str = "") -> HTMLResponse:
     )  # fmt: skip
 
 
-def _first_comment(text: str) -> str:
-    return text.splitlines()[0].lstrip("# ")
+def _about(text: str, language: Language) -> str:
+    """The recipe's first comment; where it stands in both languages, in the person's own."""
+    line = text.splitlines()[0].lstrip("# ")
+    chinese = _CHINESE.search(line)
+    if chinese is None:
+        return line
+    return chinese.group() if language == "zh" else line[: chinese.start()].rstrip()
 
 
 @router.post("/new/check")

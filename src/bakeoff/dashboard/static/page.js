@@ -44,6 +44,13 @@ function showTip(_handler, event, _item, value) {
   tip.style.top = `${Math.max(4, y)}px`;
 }
 
+// As wide as its place, so that words keep their size on a phone.
+function fitWidth(spec, width) {
+  const wanted = Math.max(280, Math.min(width, 1000));
+  if (spec.vconcat) for (const panel of spec.vconcat) panel.width = wanted - 64;
+  else spec.width = wanted;
+}
+
 async function draw(element) {
   const address = element.dataset.spec;
   const [response, embed] = await Promise.all([
@@ -59,11 +66,13 @@ async function draw(element) {
   }
   figure?.classList.remove("none");
   const spec = await response.json();
+  fitWidth(spec, element.clientWidth);
   const holder = document.createElement("div");
   await embed(holder, spec, {
     actions: false,
     ast: true,
     defaultStyle: false,
+    logLevel: 1, // errors only
     renderer: "svg",
     tooltip: showTip,
   });
