@@ -128,7 +128,7 @@ def _translated(language: Language, text: str) -> str:
     sentences = re.split(r"(?<=[.:;]) (?=[A-Z`])", text)
     if len(sentences) > 1:
         return _joined([_translated(language, sentence) for sentence in sentences])
-    return _named(language, text) if ", " in text else text
+    return _named(language, text) if ", " in text or text.endswith(")") else text
 
 
 def _joined(sentences: list[str]) -> str:

@@ -1,11 +1,12 @@
 """Will it fit? A form, and the answer at once."""
 
 import tempfile
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
-from fastapi import APIRouter, Query
+from fastapi import APIRouter, Depends, Query
 from fastapi.responses import HTMLResponse, Response
 
 from bakeoff.base.errors import UserError
@@ -45,9 +46,7 @@ class Asked:
     checkpointing: bool
 
 
-@router.get("/fit")
-def fit(
-    view: Shown,
+def asked_of(
     model: Short = "Qwen/Qwen2.5-1.5B",
     gpu: Short = "rtx4060-8gb-laptop",
     memory: Short = "",
@@ -58,12 +57,19 @@ def fit(
     max_length: Short = "1024",
     rank: Short = "16",
     checkpointing: bool = False,
-    part: bool = False,
-) -> HTMLResponse:
-    """The whole page, or (`part`) the answer alone."""
-    asked = Asked(
+) -> Asked:
+    """What stands in the form."""
+    return Asked(
         model, gpu, memory, method, backend, precision, batch_size, max_length, rank, checkpointing
     )
+
+
+AskedFit = Annotated[Asked, Depends(asked_of)]
+
+
+@router.get("/fit")
+def fit(view: Shown, asked: AskedFit, part: bool = False) -> HTMLResponse:
+    """The whole page, or (`part`) the answer alone."""
     report, mistake = None, None
     try:
         report = _report(view, asked)
@@ -71,45 +77,41 @@ def fit(
         mistake = error
     return view.show(
         "fit_answer.html" if part else "fit.html",
-        asked=asked, report=report, error=mistake, gpus=GPUS, models=sorted(KNOWN),
-        methods=METHODS, trainers=TRAINERS, precisions=PRECISIONS, titles=PART_TITLES,
-    )  # fmt: skip
+        asked=asked,
+        fields=urlencode({key: value for key, value in asdict(asked).items() if value}),
+        report=report,
+        error=mistake,
+        gpus=GPUS,
+        models=sorted(KNOWN),
+        methods=METHODS,
+        trainers=TRAINERS,
+        precisions=PRECISIONS,
+        titles=PART_TITLES,
+    )
+
+
+@router.get("/fit/changes")
+def changes(view: Shown, asked: AskedFit) -> HTMLResponse:
+    """What makes it fit: every change is tried, which takes longer than an answer may."""
+    return view.show("fit_changes.html", report=_report(view, asked, may_advise=True))
 
 
 @router.get("/fit/parts.json")
-def parts(
-    view: Shown,
-    model: Short,
-    gpu: Short = "",
-    memory: Short = "",
-    method: Short = "lora",
-    backend: Short = "builtin",
-    precision: Short = "bf16",
-    batch_size: Short = "8",
-    max_length: Short = "1024",
-    rank: Short = "16",
-    checkpointing: bool = False,
-) -> Response:
+def parts(view: Shown, asked: AskedFit) -> Response:
     """The bars by part of that form."""
-    asked = Asked(
-        model, gpu, memory, method, backend, precision, batch_size, max_length, rank, checkpointing
-    )
     try:
         report = _report(view, asked)
     except UserError:
         return Response(status_code=204)
     runs = [
-        (
-            asked.method,
-            [(PART_TITLES[p.name], p.num_bytes) for p in run.prediction.parts],
-        )
+        (asked.method, [(PART_TITLES[p.name], p.num_bytes) for p in run.prediction.parts])
         for run in report.runs
         if run.prediction is not None
     ]
     return figures.answer(parts_chart(runs), view.words)
 
 
-def _report(view: View, asked: Asked) -> FitReport:
+def _report(view: View, asked: Asked, *, may_advise: bool = False) -> FitReport:
     """By formulas: nothing is fetched, traced or tokenised.
 
     Raises:
@@ -124,7 +126,7 @@ def _report(view: View, asked: Asked) -> FitReport:
         except UserError as error:
             raise UserError(str(error).replace(str(path), "form"), hint=error.hint) from error
         device = device_asked(asked.gpu or None, asked.memory.strip() or None)
-        options = Options(device=device, may_count=False, may_trace=False)
+        options = Options(device=device, may_count=False, may_trace=False, may_advise=may_advise)
         return Fitter(study, workspace, options).report()
 
 
