@@ -41,6 +41,8 @@ def planned_study(
     trained: dict[str, Record] = {}
     runs = study.runs[: len(study.runs) - leave]
     for step in runs:
+        if (runs_dir / run_name(step)).exists():  # another study shares it
+            continue
         if isinstance(step, TrainPlan):
             record = make_train(run_name(step), method=step.method, seed=step.seed, cell=step.axes)
             trained[step.id] = made.add(record)

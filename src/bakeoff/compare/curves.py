@@ -97,6 +97,8 @@ def _train_rows(curve: Curve, field: Field, axis: Axis) -> Iterator[CurveRow]:
 
 def _validation_rows(curve: Curve, axis: Axis) -> Iterator[CurveRow]:
     places = {point.step: getattr(point, axis) for point in curve.points}
+    if all(place is None for place in places.values()):
+        return  # the training did not tell
     places[0] = 0
     for step, loss in curve.validation:
         if (x := places.get(step)) is not None:
