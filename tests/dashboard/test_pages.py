@@ -25,6 +25,7 @@ def addresses(study):
     yield from ("/", "/runs", "/compare", "/fit", "/new", "/new?preset=quickstart")
     yield from (name, f"{name}/table?sort=score&down=true", f"{name}/pivot", f"{name}/results")
     yield from (f"{name}/data", "/new?study=standard", f"/compare?{several}")
+    yield f"/compare/scores?{several}"
     yield from (f"/runs/{run_id}" for run_id in (*trainings, *tuned, base))
     yield from (f"/runs/{tuned[0]}/answers", f"/runs/{tuned[0]}/answers?other={base}&which=changed")
 

@@ -11,6 +11,7 @@ from bakeoff.base.errors import RunError, UserError
 from bakeoff.cli import (
     bench_commands,
     bench_fit_command,
+    bench_page_command,
     convert_command,
     data_commands,
     doctor_commands,
@@ -83,6 +84,7 @@ app.add_typer(_model, name="model")
 
 app.add_typer(env_commands.commands, name="env")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
+bench_commands.commands.command("page")(bench_page_command.page)
 app.add_typer(bench_commands.commands, name="bench")
 
 

@@ -17,7 +17,11 @@ AXES_OF_CURVES: dict[str, Axis] = {name: name for name in get_args(Axis)}
 FIELDS_OF_CURVES: dict[str, Field] = {name: name for name in get_args(Field)}
 EVENTS = "events.jsonl"
 _MOST_STRETCHES = 150
-"""Each keeps its lowest and its highest point: twice as many points as a chart has use for."""
+"""Of a curve; each keeps its lowest and its highest point."""
+
+_FEWEST_STRETCHES = 40
+_ALL_STRETCHES = 1000
+"""Of many curves together: their picture shows the bundle."""
 
 
 class Point(NamedTuple):
@@ -76,21 +80,23 @@ def curve_of(run_dir: Path, name: str, record: Record | None) -> Curve:
 def curve_rows(curves: Sequence[Curve], *, field: Field, axis: Axis) -> list[CurveRow]:
     """Rows of the trainings that told both; no peak is lost where a curve is thinned."""
     rows: list[CurveRow] = []
+    each = _ALL_STRETCHES // max(1, len(curves))
+    stretches = min(_MOST_STRETCHES, max(_FEWEST_STRETCHES, each))
     for curve in curves:
-        rows += _train_rows(curve, field, axis)
+        rows += _train_rows(curve, field, axis, stretches)
         if field == "loss":
             rows += _validation_rows(curve, axis)
     return rows
 
 
-def _train_rows(curve: Curve, field: Field, axis: Axis) -> Iterator[CurveRow]:
+def _train_rows(curve: Curve, field: Field, axis: Axis, stretches: int) -> Iterator[CurveRow]:
     known: list[tuple[float, float]] = [
         (x, y)
         for point in curve.points
         if (x := getattr(point, axis)) is not None and (y := getattr(point, field)) is not None
     ]
     smooth = smoothed([y for _, y in known])
-    for i in sorted(extremes([y for _, y in known])):
+    for i in sorted(extremes([y for _, y in known], stretches=stretches)):
         x, y = known[i]
         yield CurveRow(name=curve.name, split="train", x=x, y=y, smoothed=smooth[i])
 
@@ -105,7 +111,7 @@ def _validation_rows(curve: Curve, axis: Axis) -> Iterator[CurveRow]:
             yield CurveRow(name=curve.name, split="validation", x=x, y=loss, smoothed=None)
 
 
-def extremes(values: Sequence[float], *, stretches: int = _MOST_STRETCHES) -> set[int]:
+def extremes(values: Sequence[float], *, stretches: int) -> set[int]:
     """Positions of the lowest and highest value of each stretch, of the first and the last one."""
     if len(values) <= 2 * stretches:
         return set(range(len(values)))

@@ -1,25 +1,23 @@
 """What the report says of a study, kept until a record changes; and its pictures."""
 
-import threading
-from collections import OrderedDict
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.base.errors import UserError
 from bakeoff.compare.curves import curve_of, curve_rows
 from bakeoff.compare.names import name_runs
 from bakeoff.compare.repeats import without_repeats
+from bakeoff.dashboard.memo import Memo
 from bakeoff.dashboard.site import Site
 from bakeoff.dashboard.words import Words
-from bakeoff.report.curves import curve_chart, pareto_chart
+from bakeoff.report.curves import curve_spec, pareto_chart
 from bakeoff.report.document import DRAWINGS
 from bakeoff.report.timeline import timelines
 from bakeoff.report.timeline_chart import timeline_chart
 from bakeoff.report.view import View, Voice, make_view
 
 if TYPE_CHECKING:
-    import altair as alt
+    from bakeoff.dashboard.figures import Drawn
 
-_MOST_KEPT = 12
 _MOST_ANSWERS = 300_000
 """Scored answers whose statistics are worked out at once."""
 
@@ -44,30 +42,14 @@ FIGURES: dict[str, tuple[str, str]] = {
 }
 """Key: title, caption. Those of the report come first, word for word."""
 
-_kept: "OrderedDict[tuple[object, ...], View]" = OrderedDict()
-_lock = threading.Lock()
-_working = threading.Lock()
-"""Bootstraps of one study at a time: they use every core there is."""
+_results: Memo[View] = Memo(size=12)
 
 
 def study_results(site: Site, name: str, words: Words | None = None) -> View:
     """Raises UserError: answers are missing on disk, or there are too many."""
-    words = words or Words("en")
-    key = (site.runs_dir, name, words.language, *site.store.lists.study_stamp(name))
-    with _lock:
-        if key in _kept:
-            _kept.move_to_end(key)
-            return _kept[key]
-    with _working:
-        with _lock:
-            if key in _kept:
-                return _kept[key]
-        made = _make(site, name, words)
-    with _lock:
-        _kept[key] = made
-        while len(_kept) > _MOST_KEPT:
-            _kept.popitem(last=False)
-    return made
+    told = words or Words("en")
+    key = (site.runs_dir, name, told.language, *site.store.lists.study_stamp(name))
+    return _results.get(key, lambda: _make(site, name, told))
 
 
 def _make(site: Site, name: str, words: Words) -> View:
@@ -93,7 +75,7 @@ def _make(site: Site, name: str, words: Words) -> View:
     )
 
 
-def study_figure(site: Site, name: str, key: str) -> "alt.LayerChart | alt.VConcatChart | None":
+def study_figure(site: Site, name: str, key: str) -> "Drawn | None":
     """None where there is nothing to draw, or no such figure."""
     if key == "loss":
         return _loss(site, name)
@@ -108,10 +90,10 @@ def study_figure(site: Site, name: str, key: str) -> "alt.LayerChart | alt.VConc
     return drawing.chart(rows)
 
 
-def _loss(site: Site, name: str) -> "alt.LayerChart | None":
+def _loss(site: Site, name: str) -> dict[str, Any] | None:
     records = site.store.study_records(name)
     names = name_runs(records)
     trainings = [r for r in without_repeats(records) if r.kind == "train"][:_MOST_CURVES]
     curves = [curve_of(site.runs_dir / r.run_id, names[r.run_id], r) for r in trainings]
     rows = curve_rows(curves, field="loss", axis="step")
-    return curve_chart(rows, field="loss", axis="step")
+    return curve_spec(rows, field="loss", axis="step")

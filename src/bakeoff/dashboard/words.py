@@ -7,7 +7,7 @@ looked up as a whole, then as a sentence with places for values (`{a}`), then pa
 
 import json
 import re
-from functools import cache
+from functools import cache, lru_cache
 from importlib.resources import files
 from typing import Any, Literal, get_args
 
@@ -97,7 +97,7 @@ def _expression(text: str) -> re.Pattern[str]:
     return re.compile(made, re.DOTALL)
 
 
-@cache
+@lru_cache(maxsize=20_000)
 def _whole(language: Language, text: str) -> str | None:
     known = core_texts(language).get(text)
     if known is not None:
@@ -110,6 +110,7 @@ def _whole(language: Language, text: str) -> str | None:
     return None
 
 
+@lru_cache(maxsize=20_000)
 def _translated(language: Language, text: str) -> str:
     whole = _whole(language, text)
     if whole is not None:

@@ -23,12 +23,17 @@ FIELDS: dict[Field, str] = {
     "grad_norm": "gradient norm",
 }
 _HEIGHT = 260
+_ROWS = "rows"
 
 
-def curve_chart(
+def curve_spec(
     rows: Sequence[CurveRow], *, field: Field, axis: Axis, log: bool = False
-) -> "alt.LayerChart | None":
-    """A line for each training, its raw points behind it; None without any."""
+) -> dict[str, Any] | None:
+    """A line for each training, its raw points behind it; None without any.
+
+    A specification rather than a chart: Altair would look at each of thousands of points again and
+    again, which takes seconds.
+    """
     if not rows:
         return None
     import altair as alt  # noqa: PLC0415 - heavy, and only a chart needs it
@@ -37,7 +42,7 @@ def curve_chart(
     colours = {name: charts.SERIES[i % len(charts.SERIES)] for i, name in enumerate(names)}
     colour = charts.colour_scale("name", colours)
     colour = colour.legend(alt.Legend(title=None, columns=2) if 1 < len(names) < 9 else None)
-    base = alt.Chart(charts.inline([row.model_dump() for row in rows])).encode(
+    base = alt.Chart(alt.NamedData(name=_ROWS)).encode(
         x=alt.X("x:Q", title=AXES[axis], axis=alt.Axis(tickCount=6), scale=alt.Scale(nice=False)),
         detail="name:N",
         color=colour,
@@ -67,7 +72,14 @@ def curve_chart(
         ]
     # What a pointer finds: a line itself has no single value.
     layers.append(train.mark_circle(size=70, opacity=0).encode(y=raw, tooltip=hover))
-    return charts.styled(layers, _HEIGHT)
+    spec = charts.styled(layers, _HEIGHT).to_dict(validate=False)
+    return {**spec, "datasets": {_ROWS: [_short(row) for row in rows]}}
+
+
+def _short(row: CurveRow) -> dict[str, Any]:
+    """Six digits: more than a screen can show."""
+    smoothed = None if row.smoothed is None else float(f"{row.smoothed:.6g}")
+    return {**row.model_dump(), "y": float(f"{row.y:.6g}"), "smoothed": smoothed}
 
 
 def pareto_rows(rows: Sequence[Row]) -> list[dict[str, Any]]:

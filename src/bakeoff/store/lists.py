@@ -108,6 +108,13 @@ class Lists:
             ).fetchone()
         return row[0], int(row[1])
 
+    def stamps_of(self, run_ids: Sequence[str]) -> tuple[int, ...]:
+        """Other ones as soon as one of these records changes."""
+        marks = ",".join("?" * len(run_ids))
+        query = f"SELECT stamp FROM runs WHERE run_id IN ({marks}) ORDER BY run_id"  # noqa: S608
+        with self._index.transaction() as database:
+            return tuple(row[0] for row in database.execute(query, list(run_ids)))
+
     def unfinished(self, study: str) -> list[str]:
         """Ids of the runs of a study without a record, in order."""
         with self._index.transaction() as database:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Annotated, Any
+from urllib.parse import urlencode
 
 from fastapi import APIRouter, Query
 from fastapi.responses import HTMLResponse, Response
@@ -14,16 +15,18 @@ from bakeoff.compare.runs import compare_runs
 from bakeoff.compare.tables import load_all_samples, study_rows
 from bakeoff.compare.verdict import verdict
 from bakeoff.dashboard import figures
+from bakeoff.dashboard.memo import Memo
 from bakeoff.dashboard.pages.asking import Shown, missing
 from bakeoff.dashboard.render import View
 from bakeoff.dashboard.settings import settings_diff
 from bakeoff.report import charts
-from bakeoff.report.curves import AXES, FIELDS, curve_chart, pareto_chart
+from bakeoff.report.curves import AXES, FIELDS, curve_spec, pareto_chart
 from bakeoff.schema.comparison import ComparedRun, Comparison, Row
 from bakeoff.schema.record import Record
 
 router = APIRouter()
 MOST_RUNS = 24
+_comparisons: Memo[Comparison] = Memo(size=32)
 Runs = Annotated[list[str], Query(alias="run", max_length=MOST_RUNS)]
 
 
@@ -71,13 +74,22 @@ def compare(view: Shown, run: Runs = [], base: str = "") -> HTMLResponse:
         "compare.html",
         found=found,
         run_ids=[record.run_id for record in found.runs],
-        groups=list(_groups(view, found, base)),
+        asked=urlencode([("run", run_id) for run_id in run]),
+        base=base,
+        has_scores=any(record.scores for record in found.evals),
         differing=differing,
         num_same=num_same,
         axes=AXES,
         fields=FIELDS,
         has_costs=any(r.measurement for r in found.trainings),
     )
+
+
+@router.get("/compare/scores")
+def scores(view: Shown, run: Runs = [], base: str = "") -> HTMLResponse:
+    """Asked for by the page once it stands: statistics take their time."""
+    found = chosen(view, run)
+    return view.show("compare_scores.html", found=found, groups=list(_groups(view, found, base)))
 
 
 @dataclass(frozen=True)
@@ -110,8 +122,16 @@ def _group(view: View, found: Chosen, task: str, shots: int, evals: list[Record]
     comparison, refusal = None, None
     if len(evals) > 1:
         known = [*found.trainings, *found.evals]
+        ids = [record.run_id for record in known]
+        key = (
+            view.site.runs_dir,
+            *(r.run_id for r in evals),
+            *view.site.store.lists.stamps_of(ids),
+        )
         try:
-            comparison = compare_runs(evals, runs_dir=view.site.runs_dir, known=known)
+            comparison = _comparisons.get(
+                key, lambda: compare_runs(evals, runs_dir=view.site.runs_dir, known=known)
+            )
         except UserError as error:
             refusal = error
     lines = tuple(_lines(view, comparison)) if comparison is not None else ()
@@ -150,7 +170,7 @@ def figure(
         ]
         field, over = FIELDS_OF_CURVES[key], AXES_OF_CURVES[axis]
         rows = curve_rows(curves, field=field, axis=over)
-        return figures.answer(curve_chart(rows, field=field, axis=over, log=log), view.words)
+        return figures.answer(curve_spec(rows, field=field, axis=over, log=log), view.words)
     rows_of_results = _rows(view, found)
     if key == "accuracy":
         return figures.answer(charts.accuracy_chart(rows_of_results), view.words)

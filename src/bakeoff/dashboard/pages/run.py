@@ -26,7 +26,7 @@ from bakeoff.dashboard.progress import run_progress
 from bakeoff.dashboard.render import View
 from bakeoff.dashboard.settings import settings_of_run
 from bakeoff.report.costs import costs_table, speed_table
-from bakeoff.report.curves import curve_chart
+from bakeoff.report.curves import curve_spec
 from bakeoff.report.settings import data_table, provenance_table
 from bakeoff.report.timeline import timelines
 from bakeoff.report.timeline_chart import timeline_chart
@@ -139,4 +139,4 @@ def figure(view: Shown, run_id: str, key: str, axis: str = "step", log: bool = F
     over: Axis = AXES_OF_CURVES[axis]
     curve = curve_of(folder, run_id, record)
     rows = curve_rows([curve], field=field, axis=over)
-    return figures.answer(curve_chart(rows, field=field, axis=over, log=log), view.words)
+    return figures.answer(curve_spec(rows, field=field, axis=over, log=log), view.words)

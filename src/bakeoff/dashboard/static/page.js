@@ -76,6 +76,9 @@ async function draw(element) {
     renderer: "svg",
     tooltip: showTip,
   });
+  // The place has a name and a caption; single marks and groups have nothing to say.
+  for (const part of holder.querySelectorAll("[role]")) part.removeAttribute("role");
+  holder.querySelector("svg")?.setAttribute("aria-hidden", "true");
   element.replaceChildren(holder);
   element.dataset.drawn = "true";
 }
