@@ -31,6 +31,9 @@ class Inputs:
     artefact_dir: Path | None = None
     """Adapter or full model of the training that is evaluated; None: the untouched model."""
 
+    trained_rows: Path | None = None
+    """Of an evaluation: the rows that the model was trained on, if they are on disk."""
+
     probe: bool = False
     """Whether a training writes down what it really does (``bakeoff.schema.parity.Probe``)."""
 

@@ -20,6 +20,7 @@ _SOURCE_KEYS = {
     ("places", "runs"),
     ("places", "cache"),
     ("places", "temporary"),
+    ("evaluate", "include_path"),
 }
 _SPLIT_KEYS = {("data", "train"), ("data", "validation"), ("data", "test")}
 """Keys whose values may name files; made absolute here, where the file that says so is known.
@@ -29,6 +30,8 @@ A split may also be the name of a file inside the source, which is nobody's path
 
 _TEMPLATE_KEY = ("prompt", "template")
 """A file that is named here is read here: what a study does is its text, not its name."""
+
+_TASK_DATA_KEY = ("evaluate", "task_data")
 
 Key = tuple[str | int, ...]
 
@@ -175,7 +178,7 @@ class _Reader:
         if key[:2] == _TEMPLATE_KEY:
             return _template_text(node, self.base, self.positions.get(_TEMPLATE_KEY, self.name))
         place = key[:-1] if key and isinstance(key[-1], int) else key
-        if place in _SOURCE_KEYS:
+        if place in _SOURCE_KEYS or place[:2] == _TASK_DATA_KEY:
             return _absolute_source(node, self.base)
         if place[:1] == ("env",):
             return _absolute_interpreter(node, self.base)

@@ -1,6 +1,7 @@
 """Small commands, and what the command line promises as a whole."""
 
 import json
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -53,7 +54,7 @@ def test_every_preset_says_what_it_shows_and_how_to_run_it(preset):
     text = (preset_folder() / f"{preset}.yaml").read_text(encoding="utf-8")
     head = text.split("\n\n")[0]
     assert head.startswith("# ")
-    assert f"bakeoff run examples/{preset}.yaml" in head
+    assert re.search(rf"bakeoff (run|transfer) examples/{preset}.yaml", head)
 
 
 def test_init_lists_its_presets_and_overwrites_nothing(tmp_path):

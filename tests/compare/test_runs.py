@@ -100,8 +100,8 @@ def test_an_undecided_difference_says_what_would_decide_it():
     assert "p = 0.50, corrected for 3 tests), which may be chance" in text
     # 2.8016 * sqrt(20 / 120 / 120) = 10.4 points; 2.8016^2 * (20 / 120) / (4 / 120)^2 = 1,178
     assert text.endswith(
-        "This test could have shown a difference of 10.4 points or more; about 1,200 questions "
-        "would decide one of the size seen."
+        "This test could have shown a difference of 10.4 points or more; about 1,200 questions, "
+        "1,080 more, would decide one of the size seen."
     )
 
 

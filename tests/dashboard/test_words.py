@@ -8,6 +8,7 @@ import pytest
 from tests.dashboard.conftest import make_site
 from tests.dashboard.planned import planned_study
 
+from bakeoff.compare.phrases import PHRASES
 from bakeoff.dashboard.drafts import FORM
 from bakeoff.dashboard.pivot import MEASURES
 from bakeoff.dashboard.progress import PHASES
@@ -87,3 +88,11 @@ def test_the_language_is_the_chosen_one_else_the_browsers():
     assert language_of("zh", "en-GB") == "zh"
     assert language_of(None, "zh-CN,zh;q=0.9") == "zh"
     assert language_of("xx", "de") == "en"
+
+
+def test_a_verdict_has_every_sentence_in_both_languages():
+    place = re.compile(r"\{\w+\}")
+    english, chinese = PHRASES["en"], PHRASES["zh"]
+    assert english.keys() == chinese.keys()
+    for key, text in english.items():
+        assert set(place.findall(text)) == set(place.findall(chinese[key])), key

@@ -158,6 +158,7 @@ def ask(one_thread, tiny_model, rows_dir, tmp_path, monkeypatch):
         *,
         model_dir: Path = tiny_model,
         data_dir: Path = rows_dir,
+        trained_rows: Path | None = None,
         **changes,
     ) -> Outcome:
         nonlocal count
@@ -169,6 +170,7 @@ def ask(one_thread, tiny_model, rows_dir, tmp_path, monkeypatch):
             model_dir=model_dir,
             data_dir=data_dir,
             artefact_dir=artefact_dir,
+            trained_rows=trained_rows,
         )
         write_job(run_dir, make_plan(**changes), inputs)
         monkeypatch.chdir(run_dir)

@@ -96,11 +96,22 @@ def test_the_job_says_all_that_the_plan_says(engine, name, tmp_path):
     launch = engine.render(plan, _inputs(tmp_path), tmp_path / "run")
     job = json.loads(launch.files[PurePosixPath("job.json")])
     for field in (
-        "num_fewshot", "limit", "max_new_tokens", "batch_size", "precision", "seed",
+        "num_fewshot", "limit", "batch_size", "precision", "seed", "include_path", "task_data",
         "trust_remote_code",
     ):  # fmt: skip
         assert job[field] == getattr(plan, field)
     assert job["artefact_dir"] == str(tmp_path / "artefact")
+    assert job["generation"] == {"max_gen_toks": 32}
+
+
+def test_generation_settings_reach_the_harness_in_its_own_words(engine, name, tmp_path):
+    plan = make_plan(engine=name, max_new_tokens=None, temperature=0.7, top_p=0.9, until=("\n",))
+    job = json.loads(
+        engine.render(plan, _inputs(tmp_path), tmp_path / "run").files[PurePosixPath("job.json")]
+    )
+    assert job["generation"] == {
+        "do_sample": True, "temperature": 0.7, "top_p": 0.9, "until": ["\n"],
+    }  # fmt: skip
 
 
 def test_a_folder_in_which_nothing_happened_has_no_events_and_no_result(engine, tmp_path):
@@ -120,7 +131,12 @@ def test_a_line_that_is_still_being_written_is_left_for_the_next_reading(engine,
 
 def test_the_result_is_read_as_it_was_written(engine, tmp_path):
     result = EvalResult(
-        scores=(), effective={"a": 1}, num_generated_tokens=None, packages={}, hardware={}
+        scores=(),
+        effective={"a": 1},
+        num_samples=0,
+        num_generated_tokens=None,
+        packages={},
+        hardware={},
     )
     (tmp_path / "result.json").write_text(result.model_dump_json(), encoding="utf-8")
     assert engine.read_result(tmp_path) == result

@@ -139,16 +139,88 @@ def test_a_task_of_choices_is_scored_too(ask, one_index, monkeypatch):
     assert outcome.result.effective["share_at_token_limit"] is None
 
 
-@pytest.mark.parametrize(
-    ("name", "message"),
-    [
-        ("gsm8kk", "no task `gsm8kk`. Did you mean `gsm8k`?"),
-        ("mmlu", "`mmlu` names several tasks"),
-    ],
-)
-def test_what_is_not_one_task_is_refused_by_name(ask, one_index, name, message):
-    with pytest.raises(JobError, match=message.replace("?", r"\?")):
-        ask(task=name)
+def _question(text, right):
+    return {"question": text, "choices": ["1", "2", "3", "4"], "answer": right, "subject": "s"}
+
+
+def test_a_group_is_scored_as_a_whole_and_task_by_task(ask, one_index, monkeypatch):
+    rows = [_question("1 + 1?", 1), _question("1 + 2?", 2)]
+    _pretend_hub(
+        monkeypatch, {"dev": [_question(f"{n} + 1?", 0) for n in range(5, 10)], "test": rows}
+    )
+    outcome = ask(task="mmlu", num_fewshot=2, limit=1, engine="builtin")
+    whole, *parts = outcome.result.scores
+    assert (whole.task, whole.group, whole.num_samples) == ("mmlu", None, 57)
+    assert {part.group for part in parts} == {"mmlu"}
+    subjects = [part for part in parts if part.num_samples == 1]
+    assert len(subjects) == 57
+    assert whole.value == pytest.approx(sum(part.value for part in subjects) / 57)
+    stem = next(part for part in parts if part.task == "mmlu_stem")
+    assert 1 < stem.num_samples < 57
+    assert len({sample.task for sample in outcome.samples}) == len(outcome.samples) == 57
+    first = outcome.samples[0]
+    assert first.target == "B"
+    assert first.extracted["none"] in {"A", "B", "C", "D"}
+    assert [line.split()[1] for line in first.output.splitlines()] == ["A", "B", "C", "D"]
+
+
+def test_a_name_that_no_task_has_is_answered_with_the_nearest(ask, one_index):
+    with pytest.raises(JobError, match=r"no task `gsm8kk`\. Did you mean `gsm8k`\?"):
+        ask(task="gsm8kk")
+
+
+def test_a_task_of_the_harness_reads_local_rows_and_its_file_works_by_hand(
+    ask, taught_model, one_index, tmp_path, monkeypatch
+):
+    from bakeoff.worker.lm_task import load_tasks
+
+    folder = tmp_path / "行 [1]"
+    folder.mkdir()
+    for split, rows in (("train", tiny.rows(40)), ("test", tiny.rows(8, start=100))):
+        text = "".join(json.dumps(row) + "\n" for row in rows)
+        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    ours = ask(taught_model, num_fewshot=1)
+    local = ask(taught_model, task="gsm8k", num_fewshot=1, task_data=str(folder))
+    assert [(s.prompt, s.output) for s in local.samples] == [
+        (s.prompt, s.output) for s in ours.samples
+    ]
+    assert {score.task for score in local.result.scores} == {"gsm8k"}
+    # The file that lies in the run's folder is all that `lm_eval --include_path` needs.
+    monkeypatch.chdir(tmp_path)
+    by_hand = load_tasks("gsm8k", task_dir=local.run_dir / "task").tasks["gsm8k"]
+    assert [doc["question"] for doc in by_hand.eval_docs] == [
+        row["question"] for row in tiny.rows(8, start=100)
+    ]
+    with pytest.raises(JobError, match="expected to hold `train` and `test`"):
+        ask(task="gsm8k", task_data=str(tmp_path / "nothing"))
+    with pytest.raises(JobError, match="only a single one takes local rows"):
+        ask(task="mmlu", task_data=str(folder))
+
+
+def test_a_task_file_of_ones_own_is_found_by_its_name(ask, taught_model, rows_dir, tmp_path):
+    import yaml
+
+    config = yaml.safe_load(_harness_yaml())
+    del config["dataset_name"]
+    files = {"train": str(rows_dir / "train.jsonl"), "test": str(rows_dir / "test.jsonl")}
+    files = {split: name.replace("[", "[[]") for split, name in files.items()}
+    config |= {"task": "mine", "dataset_path": "json", "dataset_kwargs": {"data_files": files}}
+    own = tmp_path / "own"
+    own.mkdir()
+    (own / "mine.yaml").write_text(yaml.safe_dump(config), encoding="utf-8")
+    outcome = ask(taught_model, task="mine", include_path=str(own))
+    assert outcome.score("strict-match") == 6 / 8
+
+
+def test_a_hub_out_of_reach_is_one_sentence_with_the_way_out(ask, one_index, monkeypatch):
+    import datasets
+
+    def fail(*_, **__):
+        raise ConnectionError("Couldn't reach 'openai/gsm8k' on the Hub (offline)\nmore")
+
+    monkeypatch.setattr(datasets, "load_dataset", fail)
+    with pytest.raises(JobError, match=r"rows of `gsm8k` cannot be had: Couldn't reach.*--data"):
+        ask(task="gsm8k")
 
 
 def test_the_worker_process_evaluates_offline_and_leaves_nothing_behind(

@@ -64,7 +64,10 @@ metadata:
 
 def test_the_task_file_is_written_as_expected():
     text = render_task_file(
-        data_dir=Path("/数据 一/[a]"), prompt=PromptSpec(), num_fewshot=5, max_new_tokens=256
+        data_dir=Path("/数据 一/[a]"),
+        prompt=PromptSpec(),
+        num_fewshot=5,
+        generation={"max_gen_toks": 256},
     )
     assert text == GOLDEN.removeprefix("\n")
 
@@ -74,7 +77,7 @@ def test_a_folder_on_windows_is_named_with_slashes():
         data_dir=PureWindowsPath(r"C:\用户\我 的"),
         prompt=PromptSpec(),
         num_fewshot=0,
-        max_new_tokens=1,
+        generation={"max_gen_toks": 1},
     )
     assert "    test: C:/用户/我 的/test.jsonl\n" in text
 
@@ -95,7 +98,7 @@ def test_an_answer_ends_where_the_next_question_would_begin(text, expected):
 def test_the_harness_shows_a_rows_context_before_its_question():
     lm_utils = pytest.importorskip("lm_eval.utils")
     text = render_task_file(
-        data_dir=Path("/d"), prompt=PromptSpec(), num_fewshot=0, max_new_tokens=8
+        data_dir=Path("/d"), prompt=PromptSpec(), num_fewshot=0, generation={"max_gen_toks": 8}
     )
     template = YAML(typ="safe").load(text)["doc_to_text"]
     row = {"context": "Be brief.\n\nQuestion: a\nAnswer: A\n\n", "prompt": "b"}

@@ -97,6 +97,7 @@ def _job(plan: TrainPlan, inputs: Inputs) -> dict[str, Any]:
         if plan.method == "lora" and plan.lora is not None
         else None,
         "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
+        "watch": plan.watch and plan.watch.model_dump(mode="json"),
         "probe": inputs.probe,
     }
 

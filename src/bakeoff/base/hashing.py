@@ -30,6 +30,18 @@ def digest_files(paths: dict[str, Path]) -> str:
     return digest_json({name: digest_file(path) for name, path in paths.items()})
 
 
+def digest_folder(folder: Path) -> str:
+    """Of all files below ``folder`` by name and content, without hidden ones and compiled code."""
+    files = {path.relative_to(folder): path for path in folder.rglob("*") if path.is_file()}
+    return digest_files(
+        {
+            name.as_posix(): path
+            for name, path in files.items()
+            if not any(part.startswith(".") or part == "__pycache__" for part in name.parts)
+        }
+    )
+
+
 def short_id(value: Any) -> str:
     """Twelve hexadecimal digits: enough for a billion steps with odds of 2e-3 of one collision."""
     return digest_json(value)[:12]

@@ -12,17 +12,22 @@ from bakeoff.cli import (
     bench_commands,
     bench_fit_command,
     bench_page_command,
+    cluster_commands,
     convert_command,
     data_commands,
     doctor_commands,
     env_commands,
+    eval_commands,
     export_command,
     fit_command,
     model_commands,
     parity_command,
     recipe_commands,
     result_commands,
+    samples_command,
+    search_command,
     study_commands,
+    transfer_command,
     ui_command,
 )
 
@@ -63,9 +68,12 @@ app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
 app.command("fit")(fit_command.fit)
 app.command("parity")(parity_command.parity)
+app.command("search")(search_command.search)
+app.command("transfer")(transfer_command.transfer)
 app.command("export")(export_command.export)
 app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
+app.command("samples")(samples_command.samples)
 app.command("report")(result_commands.report)
 app.command("ui")(ui_command.ui)
 app.command("doctor")(doctor_commands.doctor)
@@ -83,6 +91,8 @@ _model.command("info")(model_commands.info)
 app.add_typer(_model, name="model")
 
 app.add_typer(env_commands.commands, name="env")
+app.add_typer(eval_commands.commands, name="eval")
+app.add_typer(cluster_commands.commands, name="cluster")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
 bench_commands.commands.command("page")(bench_page_command.page)
 app.add_typer(bench_commands.commands, name="bench")

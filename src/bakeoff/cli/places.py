@@ -108,6 +108,7 @@ def workspace_of_study(
         temporary_dir=settings.temporary,
         silence_limit_seconds=settings.silence_limit_seconds,
         measure=settings.measure,
+        ray=settings.ray,
     )
 
 

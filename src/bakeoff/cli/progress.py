@@ -23,7 +23,14 @@ from bakeoff.compare.numbers import num_bytes
 from bakeoff.compare.numbers import seconds as show_duration
 from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.step_names import describe
-from bakeoff.schema.events import Event, PhaseEvent, ProgressEvent, StepEvent, WarningEvent
+from bakeoff.schema.events import (
+    AnswersEvent,
+    Event,
+    PhaseEvent,
+    ProgressEvent,
+    StepEvent,
+    WarningEvent,
+)
 from bakeoff.schema.plan import Plan, Step
 from bakeoff.schema.record import Record
 
@@ -99,6 +106,13 @@ class TerminalObserver:
         elif isinstance(event, StepEvent):
             self._state.detail = f"loss {event.loss:.3f}" if event.loss is not None else ""
             self._advance(step, event.step, event.num_steps)
+        elif isinstance(event, AnswersEvent):
+            self._view.line(
+                Text(
+                    f"  after {event.step} steps: {event.num_right} of {event.num_questions} "
+                    f"held-out questions right, {event.num_ended} answers ended by themselves"
+                )
+            )
         elif isinstance(event, WarningEvent):
             self._view.line(Text.assemble(("  warning: ", "yellow"), event.text))
         self._view.update(self._state)

@@ -27,7 +27,7 @@ def results(
     from bakeoff.cli.record_view import records_table
     from bakeoff.store.runs import Store
 
-    store = Store(_existing(runs_dir))
+    store = Store(existing(runs_dir))
     if rebuild:
         err().print(f"index rebuilt: {store.rebuild()} records")
     records = store.records(study)
@@ -45,18 +45,46 @@ def compare(
     runs: Annotated[
         list[str], typer.Argument(help="Run ids, or enough of them; the first is the baseline.")
     ],
+    margin: Annotated[
+        float | None,
+        typer.Option(
+            min=0,
+            max=100,
+            help="Points that do not matter: are the others as good as the baseline within them?",
+        ),
+    ] = None,
+    reference: Annotated[
+        bool, typer.Option("--reference", help="Hold the runs against published scores instead.")
+    ] = False,
+    reference_file: Annotated[
+        Path | None,
+        typer.Option(help="Published scores of your own (JSON) for --reference.", dir_okay=False),
+    ] = None,
     runs_dir: RunsDir = DEFAULT_RUNS_DIR,
     as_json: AsJson = False,
 ) -> None:
     """Differences between evaluations, with paired statistics; refuses what is not comparable."""
+    from bakeoff.compare.references import SHIPPED, against_references, read_references
     from bakeoff.compare.runs import compare_runs
-    from bakeoff.report.terminal import comparison_panel
+    from bakeoff.report.terminal import comparison_panel, references_panel
     from bakeoff.store.runs import Store
 
-    store = Store(_existing(runs_dir))
+    store = Store(existing(runs_dir))
     known = store.records()
-    chosen = [_evaluation(store.find(name), known) for name in runs]
-    comparison = compare_runs(chosen, runs_dir=store.runs_dir, known=known)
+    chosen = [evaluation_of(store.find(name), known) for name in runs]
+    if reference or reference_file is not None:
+        held = against_references(chosen, read_references(reference_file or SHIPPED))
+        if as_json:
+            print_json([one.model_dump(mode="json") for one in held])
+        else:
+            out().print(references_panel(held))
+        return
+    comparison = compare_runs(
+        chosen,
+        runs_dir=store.runs_dir,
+        known=known,
+        margin=None if margin is None else margin / 100,
+    )
     if as_json:
         print_json(comparison.model_dump(mode="json"))
     else:
@@ -75,11 +103,12 @@ def report(
     from bakeoff.cli.summary import print_report_paths, write_study_report
     from bakeoff.store.runs import Store
 
-    store = Store(_existing(runs_dir))
+    store = Store(existing(runs_dir))
     print_report_paths(write_study_report(store, study, output), out())
 
 
-def _existing(runs_dir: Path) -> Path:
+def existing(runs_dir: Path) -> Path:
+    """The folder of results, which must be there."""
     if not runs_dir.is_dir():
         raise UserError(
             f"no folder {runs_dir}",
@@ -88,7 +117,7 @@ def _existing(runs_dir: Path) -> Path:
     return runs_dir.resolve()
 
 
-def _evaluation(record: "Record", known: "list[Record]") -> "Record":
+def evaluation_of(record: "Record", known: "list[Record]") -> "Record":
     """A training stands for its evaluation when it has one only."""
     if record.kind == "eval":
         return record

@@ -66,7 +66,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a command
     from bakeoff.runner.disk import check_disk
     from bakeoff.runner.prepare import prepare_study
     from bakeoff.runner.progress import steps_done_before
-    from bakeoff.runner.study import StudyRunner
+    from bakeoff.runner.run_study import run_study
     from bakeoff.schema.plan import TrainPlan
 
     workspace = workspace_of_study(
@@ -79,7 +79,7 @@ def run(  # noqa: PLR0913, PLR0917 - the options of a command
     done = steps_done_before(study, workspace)
     check_disk(study, workspace, done)
     with make_observer(err(), study.plan, done) as observer:
-        outcome = StudyRunner(study, workspace, observer, force=force).run()
+        outcome = run_study(study, workspace, observer, force=force)
     print_summary(study.plan.study, outcome, workspace)
     if then is not None:
         _do_afterwards(then)

@@ -26,7 +26,7 @@ def print_summary(study: str, outcome: StudyOutcome, workspace: Workspace) -> No
     if sides := side_by_side(records, samples):
         out().print(frameworks_lines(sides))
     paths = write_study_report(store, study, None)
-    _print_outcome(outcome, err())
+    print_outcome(outcome, err())
     print_report_paths(paths, out())
 
 
@@ -51,7 +51,8 @@ def print_report_paths(paths: ReportPaths, console: Console) -> None:
     console.print(f"        {paths.markdown}", soft_wrap=True)
 
 
-def _print_outcome(outcome: StudyOutcome, console: Console) -> None:
+def print_outcome(outcome: StudyOutcome, console: Console) -> None:
+    """What was reused, failed or skipped."""
     if outcome.num_run == 0 and outcome.num_reused and not outcome.skipped:
         console.print("Nothing was run: every step was finished before and is reused.")
     elif outcome.num_reused:

@@ -11,7 +11,7 @@ from statistics import fmean, median
 
 from bakeoff.compare.comparable import why_not_comparable
 from bakeoff.compare.names import BUILTIN, backend_title
-from bakeoff.compare.samples import by_item, metric_key, scores_items
+from bakeoff.compare.samples import by_item, metric_key, of_score, scores_items
 from bakeoff.compare.stats import hierarchical_interval, holm
 from bakeoff.compare.tables import Samples, difference_of
 from bakeoff.schema.comparison import Interval, PairedDifference
@@ -240,8 +240,9 @@ def _comparable(a: Record, b: Record, samples: Samples) -> bool:
 
 def _seeds_interval(both: Sequence[tuple[Record, Record]], samples: Samples) -> Interval | None:
     """Of the mean difference, seeds and items both drawn again."""
-    key = metric_key(headline(both[0][0].scores))
-    items = list(by_item(samples[both[0][0].run_id]))
+    score = headline(both[0][0].scores)
+    key, first = metric_key(score), samples[both[0][0].run_id]
+    items = list(by_item(of_score(first, score)))
     return hierarchical_interval([_item_differences(a, b, key, items, samples) for a, b in both])
 
 

@@ -19,7 +19,9 @@ _LEADING = ("model", "method", "backend", "strategy", "world_size")
 _PLAIN = frozenset({"model", "method", "backend", "strategy"})
 """Axes whose value speaks for itself; any other is written `axis value`."""
 
-_EVALUATION_SETTINGS = ("max_new_tokens", "precision", "dtype", "engine", "limit", "batch_size")
+_EVALUATION_SETTINGS = (
+    "asked_as", "max_new_tokens", "precision", "dtype", "engine", "limit", "batch_size",
+)  # fmt: skip
 """Of an evaluation, what changes its answers most first."""
 
 _COMMIT_LENGTH = 40
@@ -28,7 +30,8 @@ BASE = "base model"
 
 def is_base(record: Record) -> bool:
     """Whether an evaluation scored the untouched model."""
-    return record.kind == "eval" and record.parent_run_id is None
+    is_alone = record.parent_run_id is None and "adapter" not in record.cell
+    return record.kind == "eval" and is_alone
 
 
 def name_runs(records: Iterable[Record]) -> dict[str, str]:

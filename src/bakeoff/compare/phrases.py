@@ -22,7 +22,9 @@ PHRASES: dict[Language, dict[str, str]] = {
         "adjusted": ", corrected for {num_tests} tests",
         "could_show": "This test could have shown a difference of {smallest} points or more",
         "could_show_nothing": "So few questions cannot show any difference",
-        "more_items": "; about {num_items} questions would decide one of the size seen",
+        "more_items": (
+            "; about {num_items} questions, {num_more} more, would decide one of the size seen"
+        ),
         "one_seed": "with one seed this compares two checkpoints, not two methods",
         "some_seeds": "this is one of {num_seeds} seeds",
         "seeds": (
@@ -67,7 +69,7 @@ PHRASES: dict[Language, dict[str, str]] = {
         "adjusted": "，已对 {num_tests} 次检验作校正",
         "could_show": "这次检验能发现的最小差异约为 {smallest} 个百分点",
         "could_show_nothing": "题目太少，显示不出任何差异",
-        "more_items": "；若真实差异就是这么大，约需 {num_items} 题才能判定",
+        "more_items": "；若真实差异就是这么大，约需 {num_items} 题（再加 {num_more} 题）才能判定",
         "one_seed": "只有一个随机种子，比较的是两个检查点，而不是两种方法",
         "some_seeds": "这是 {num_seeds} 个随机种子之一",
         "seeds": "{model}在 {num_seeds} 个随机种子上平均答对 {mean}（标准差 {spread} 个百分点）",

@@ -1,10 +1,13 @@
 """``bakeoff compare RUN RUN...``: every run against the first one named."""
 
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bakeoff.base.errors import UserError
 from bakeoff.compare.comparable import notes, why_not_comparable
+from bakeoff.compare.equivalence import with_equivalence
+from bakeoff.compare.methods import across_seeds, seed_siblings
 from bakeoff.compare.names import name_runs, named_in_text
 from bakeoff.compare.samples import scores_items
 from bakeoff.compare.stats import holm
@@ -16,20 +19,27 @@ from bakeoff.compare.tables import (
     load_all_samples,
 )
 from bakeoff.compare.verdict import verdict
-from bakeoff.schema.comparison import ComparedRun, Comparison, FormatShare
+from bakeoff.schema.comparison import AcrossSeeds, ComparedRun, Comparison, FormatShare
 from bakeoff.schema.figures import HEADLINE_FILTER, headline
 from bakeoff.schema.record import Record, Score
 
 
 def compare_runs(
-    records: Sequence[Record], *, runs_dir: Path, known: Sequence[Record] = ()
+    records: Sequence[Record],
+    *,
+    runs_dir: Path,
+    known: Sequence[Record] = (),
+    margin: float | None = None,
 ) -> Comparison:
     """Hold every further evaluation against the first.
 
     Args:
         records: evaluations; the first is the baseline.
         runs_dir: where their folders lie.
-        known: every record at hand; the trainings behind the evaluations are looked up here.
+        known: every record at hand; the trainings behind the evaluations are looked up here, and
+            the other seeds of the same cells.
+        margin: largest difference that does not matter, between 0 and 1; None: no one asks whether
+            the models are equally good.
 
     Raises:
         UserError: fewer than two runs, one named twice, or runs that cannot be compared; the
@@ -51,7 +61,11 @@ def compare_runs(
         for score in record.scores
         if scores_items([*samples[record.run_id], *samples[baseline.run_id]], score)
     ]
-    compared = _with_holm(drafts, names[baseline.run_id])
+    siblings = {record.run_id: seed_siblings(record, known) for record in records}
+    num_seeds = {run_id: len(found) for run_id, found in siblings.items()}
+    compared = _with_holm(drafts, names[baseline.run_id], num_seeds)
+    if margin is not None:
+        compared = with_equivalence(compared, margin)
     score = headline(baseline.scores)
     return Comparison(
         baseline_run_id=baseline.run_id,
@@ -60,6 +74,7 @@ def compare_runs(
         num_fewshot=score.num_fewshot,
         compared=tuple(compared),
         format_shares=tuple(_format_shares(compared, score.num_fewshot)),
+        across_seeds=tuple(_across_seeds(baseline, others, siblings, names, runs_dir)),
         warnings=tuple(
             f"{names[record.run_id]}: {text}" for record in records for text in record.warnings
         ),
@@ -68,6 +83,38 @@ def compare_runs(
             _family_size(drafts, is_headline=False),
         ),
     )
+
+
+def _across_seeds(
+    baseline: Record,
+    others: Sequence[Record],
+    siblings: dict[str, list[Record]],
+    names: dict[str, str],
+    runs_dir: Path,
+) -> Iterator[AcrossSeeds]:
+    """Of each method once, whichever and however many of its seeds were named."""
+    done: set[frozenset[str]] = set()
+    for record in others:
+        sides = siblings[record.run_id], siblings[baseline.run_id]
+        method = frozenset(sibling.run_id for sibling in sides[0])
+        if max(map(len, sides)) < 2 or method in done or baseline.run_id in method:
+            continue
+        done.add(method)
+        found = across_seeds(
+            record,
+            baseline,
+            headline(record.scores),
+            siblings=sides,
+            names=(_method(record, names), _method(baseline, names)),
+            samples=load_all_samples([*sides[0], *sides[1]], runs_dir),
+        )
+        if found is not None:
+            yield found
+
+
+def _method(record: Record, names: dict[str, str]) -> str:
+    """What a run is called, without its seed."""
+    return re.sub(r",? seed \S+|\s*\([0-9a-f]{6}\)$", "", names[record.run_id])
 
 
 def _refuse_what_is_no_evaluation(records: Sequence[Record], known: Sequence[Record]) -> None:
@@ -126,7 +173,9 @@ def _all_notes(a: Record, b: Record, known: Sequence[Record]) -> list[str]:
     return found
 
 
-def _with_holm(drafts: Sequence[ComparedRun], baseline_name: str) -> list[ComparedRun]:
+def _with_holm(
+    drafts: Sequence[ComparedRun], baseline_name: str, num_seeds: dict[str, int]
+) -> list[ComparedRun]:
     """Correct each family, then put the verdict in words."""
     adjusted: dict[int, float | None] = {}
     for is_headline in (True, False):
@@ -140,6 +189,7 @@ def _with_holm(drafts: Sequence[ComparedRun], baseline_name: str) -> list[Compar
             names=(draft.name, named_in_text(baseline_name)),
             p_adjusted=adjusted[i],
             num_tests=_family_size(drafts, is_headline=draft.is_headline),
+            num_seeds=num_seeds[draft.run_id],
         )
         finished.append(draft.model_copy(update={"p_adjusted": adjusted[i], "verdict": text}))
     return finished

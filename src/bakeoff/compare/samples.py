@@ -58,10 +58,23 @@ def metric_key(score: Score) -> str:
     return f"{score.metric},{score.filter}"
 
 
+def of_task(samples: Sequence[Sample], task: str) -> Sequence[Sample]:
+    """The items of a task, or all where it is what the whole run asked (a group, `data`)."""
+    own = [sample for sample in samples if sample.task == task]
+    return own or samples
+
+
+def of_score(samples: Sequence[Sample], score: Score) -> Sequence[Sample]:
+    """The items behind a score; none behind that of a group within a group."""
+    own = of_task(samples, score.task)
+    return () if score.group is not None and own is samples else own
+
+
 def scores_items(samples: Sequence[Sample], score: Score) -> bool:
     """Whether every item has a number of its own; a perplexity or a BLEU has not."""
     key = metric_key(score)
-    return bool(samples) and all(key in sample.correct for sample in samples)
+    items = of_score(samples, score)
+    return bool(items) and all(key in sample.correct for sample in items)
 
 
 def vectors(
@@ -70,3 +83,9 @@ def vectors(
     """The two models' item scores; ask ``scores_items`` first."""
     key = metric_key(score)
     return [a.correct[key] for a, _ in pairs], [b.correct[key] for _, b in pairs]
+
+
+def clusters(pairs: Sequence[tuple[Sample, Sample]]) -> list[str] | None:
+    """Which items hang together; None: it is not known, or each stands alone."""
+    known = [a.cluster for a, _ in pairs]
+    return None if None in known else [f"{cluster}" for cluster in known]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from statistics import fmean, stdev
 
 from bakeoff.compare.names import name_cell, varying_axes
-from bakeoff.compare.samples import by_item
+from bakeoff.compare.samples import by_item, of_task
 from bakeoff.compare.stats import hierarchical_interval
 from bakeoff.compare.tables import Samples
 from bakeoff.schema.comparison import Interval, Row, SeedGroup
@@ -64,10 +64,11 @@ def _interval(members: Sequence[Row], samples: Samples) -> Interval | None:
     if base is None or bases:
         return None
     key = f"{members[0].metric},{members[0].filter}"
-    items = by_item(samples[base])
+    task = members[0].task
+    items = by_item(of_task(samples[base], task))
     return hierarchical_interval(
         [
             [keyed[item].correct[key] - sample.correct[key] for item, sample in items.items()]
-            for keyed in (by_item(samples[row.run_id]) for row in members)
+            for keyed in (by_item(of_task(samples[row.run_id], task)) for row in members)
         ]
     )

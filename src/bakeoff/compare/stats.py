@@ -9,21 +9,28 @@ command line must not spend to print its help.
 import math
 import warnings
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
+from bakeoff.compare.clusters import clustered_error, clustered_interval, clustered_p
+from bakeoff.compare.constants import ALPHA, NUM_RESAMPLES, POWER
 from bakeoff.schema.comparison import Interval, PairedDifference
 
-ALPHA = 0.05
-POWER = 0.8
-NUM_RESAMPLES = 9_999
 _BATCH_NUMBERS = 4_000_000
 """Numbers that the bootstrap holds at once (32 MB): 10,000 draws of 14,000 items would be 1 GB."""
 
 Vector = Sequence[float]
 
 
-def paired_difference(model: Vector, baseline: Vector, *, seed: int = 0) -> PairedDifference:
+def paired_difference(
+    model: Vector, baseline: Vector, *, clusters: Sequence[str] | None = None, seed: int = 0
+) -> PairedDifference:
     """Everything about ``model`` minus ``baseline``; both hold one score in [0, 1] per item.
+
+    Args:
+        model: scores of the one.
+        baseline: scores of the other, on the same items in the same order.
+        clusters: which items hang together; None, or all different: each stands alone.
+        seed: of the bootstrap.
 
     Raises:
         ValueError: no items, or not the same number of them.
@@ -34,7 +41,8 @@ def paired_difference(model: Vector, baseline: Vector, *, seed: int = 0) -> Pair
     binary = all(value in (0, 1) for value in (*model, *baseline))
     wins, losses = differences.count(1), differences.count(-1)
     mean = math.fsum(differences) / len(differences)
-    return PairedDifference(
+    both = sum(a == b == 1 for a, b in zip(model, baseline, strict=True))
+    found = PairedDifference(
         num_items=len(model),
         model_mean=math.fsum(model) / len(model),
         baseline_mean=math.fsum(baseline) / len(baseline),
@@ -43,10 +51,41 @@ def paired_difference(model: Vector, baseline: Vector, *, seed: int = 0) -> Pair
         interval=bootstrap_interval(differences, binary=binary, seed=seed),
         num_only_model_right=wins if binary else None,
         num_only_baseline_right=losses if binary else None,
+        num_both_right=both if binary else None,
+        num_neither_right=len(model) - wins - losses - both if binary else None,
         test="exact McNemar" if binary else "paired t",
         p_value=mcnemar_p(wins, losses) if binary else paired_t_p(differences),
         smallest_detectable=smallest_detectable(differences),
         num_items_to_decide=num_items_to_decide(differences),
+    )
+    if clusters is None or len(set(clusters)) == len(clusters):
+        return found
+    return _clustered(found, differences, clusters, seed)
+
+
+def _clustered(
+    found: PairedDifference, differences: Vector, clusters: Sequence[str], seed: int
+) -> PairedDifference:
+    """Error, interval, test and power again, with whole clusters in the place of items.
+
+    The power falls by the design effect: the ratio of the two variances.
+    """
+    error, alone = clustered_error(differences, clusters), found.standard_error
+    effect = error / alone if error and alone else None
+    smallest, needed = found.smallest_detectable, found.num_items_to_decide
+    return found.model_copy(
+        update={
+            "num_clusters": len(set(clusters)),
+            "unclustered_error": alone,
+            "standard_error": error,
+            "interval": clustered_interval(differences, clusters, seed=seed),
+            "test": "clustered t",
+            "p_value": clustered_p(differences, clusters),
+            "smallest_detectable": smallest * effect
+            if smallest and effect and smallest * effect <= 1
+            else None,
+            "num_items_to_decide": math.ceil(needed * effect**2) if needed and effect else None,
+        }
     )
 
 
@@ -183,26 +222,42 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return [None if p is None else float(next(adjusted)) for p in p_values]
 
 
-def hierarchical_interval(by_seed: Sequence[Vector], *, seed: int = 0) -> Interval | None:
+def hierarchical_interval(
+    by_seed: Sequence[Vector], baseline_by_seed: Sequence[Vector] = (), *, seed: int = 0
+) -> Interval | None:
     """95 % interval of the mean difference over training seeds, for any seed and any item.
 
     Seeds and items are both drawn again (they are crossed: every seed answers every item), so that
-    the interval covers training noise too. ``by_seed`` holds one vector of differences per seed,
-    all over the same items. None with fewer than two seeds, or fewer than two items.
+    the interval covers training noise too; the seeds of either method are drawn apart, for the
+    same number means nothing to another method.
+
+    Args:
+        by_seed: one vector a seed, all over the same items: differences, or scores.
+        baseline_by_seed: the scores of what they are held against, likewise; none: ``by_seed``
+            holds differences.
+        seed: of the bootstrap.
+
+    Returns:
+        None with fewer than two seeds on both sides, or fewer than two items.
     """
     import numpy as np  # noqa: PLC0415 - heavy, see the module's docstring
 
-    num_seeds, num_items = len(by_seed), len(by_seed[0])
-    if num_seeds < 2 or num_items < 2:
+    num_items = len(by_seed[0])
+    if max(len(by_seed), len(baseline_by_seed)) < 2 or num_items < 2:
         return None
     draw = np.random.default_rng(seed)
-    table = np.asarray(by_seed, dtype=float)
+    tables = [np.asarray(side, dtype=float) for side in (by_seed, baseline_by_seed) if side]
     means = []
     for start in range(0, NUM_RESAMPLES, 500):
         size = min(500, NUM_RESAMPLES - start)
-        seeds = draw.multinomial(num_seeds, [1 / num_seeds] * num_seeds, size=size) / num_seeds
-        items = draw.multinomial(num_items, [1 / num_items] * num_items, size=size) / num_items
-        means.append(((seeds @ table) * items).sum(axis=1))
+        drawn = [_drawn_means(draw, len(table), size) @ table for table in tables]
+        items = _drawn_means(draw, num_items, size)
+        means.append(((drawn[0] - drawn[1] if len(drawn) > 1 else drawn[0]) * items).sum(axis=1))
     low, high = np.quantile(np.concatenate(means), [ALPHA / 2, 1 - ALPHA / 2])
-    mean = float(table.mean())
+    mean = float(tables[0].mean() - (tables[1].mean() if len(tables) > 1 else 0))
     return Interval(low=min(float(low), mean), high=max(float(high), mean), method="hierarchical")
+
+
+def _drawn_means(draw: Any, num: int, size: int) -> Any:
+    """``size`` rows of weights, each the share in which one of ``num`` was drawn."""
+    return draw.multinomial(num, [1 / num] * num, size=size) / num

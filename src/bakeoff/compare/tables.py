@@ -12,7 +12,15 @@ from typing import Any
 from bakeoff.compare.comparable import notes, same_model, why_not_comparable
 from bakeoff.compare.names import is_base, name_runs
 from bakeoff.compare.repeats import spread, turns_of
-from bakeoff.compare.samples import load_samples, metric_key, paired, scores_items, vectors
+from bakeoff.compare.samples import (
+    clusters,
+    load_samples,
+    metric_key,
+    of_score,
+    paired,
+    scores_items,
+    vectors,
+)
 from bakeoff.compare.stats import holm, paired_difference, wilson_interval
 from bakeoff.compare.verdict import format_sentence
 from bakeoff.schema.comparison import FormatShare, Interval, PairedDifference, Row
@@ -62,7 +70,9 @@ class _Study:
 
     def rows(self, record: Record) -> list[Row]:
         base, reasons = self._base_of(record)
-        return [self._row(record, score, base, reasons) for score in record.scores]
+        # Of a group its own score: dozens of tasks would bury the rest of the table.
+        shown = [score for score in record.scores if score.group is None]
+        return [self._row(record, score, base, reasons) for score in shown]
 
     def _base_of(self, record: Record) -> tuple[Record | None, list[str]]:
         """The untouched model's evaluation that answers for this one, or why there is none."""
@@ -85,8 +95,9 @@ class _Study:
     def _row(
         self, record: Record, score: Score, base: Record | None, reasons: Sequence[str]
     ) -> Row:
-        own = self._samples[record.run_id]
-        if base is not None and not scores_items(self._samples[base.run_id], score):
+        own = of_score(self._samples[record.run_id], score)
+        others = of_score(self._samples[base.run_id], score) if base else ()
+        if base is not None and not scores_items(others, score):
             base, reasons = None, [NO_ITEM_SCORES]
         return Row(
             run_id=record.run_id,
@@ -104,7 +115,7 @@ class _Study:
             stderr=score.stderr,
             accuracy_interval=_accuracy_interval(score, own),
             num_items=score.num_samples,
-            difference=difference_of(score, own, self._samples[base.run_id]) if base else None,
+            difference=difference_of(score, own, others) if base else None,
             p_adjusted=None,
             share_token_limit=_share_token_limit(own),
             notes=tuple(reasons),
@@ -120,7 +131,8 @@ def difference_of(
     score: Score, model: Sequence[Sample], baseline: Sequence[Sample]
 ) -> PairedDifference:
     """Of two comparable evaluations, by the metric and filter of ``score``."""
-    return paired_difference(*vectors(paired(model, baseline), score))
+    pairs = paired(of_score(model, score), of_score(baseline, score))
+    return paired_difference(*vectors(pairs, score), clusters=clusters(pairs))
 
 
 def _accuracy_interval(score: Score, samples: Sequence[Sample]) -> Interval | None:

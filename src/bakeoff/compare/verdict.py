@@ -1,8 +1,8 @@
 """A difference in one or two sentences that a layman understands and a statistician accepts."""
 
 from bakeoff.compare import numbers
+from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.phrases import PHRASES, Language
-from bakeoff.compare.stats import ALPHA
 from bakeoff.schema.comparison import PairedDifference, SeedGroup
 
 _FORM_TOLERANCE = 0.0005
@@ -76,7 +76,10 @@ def _power(difference: PairedDifference, words: dict[str, str]) -> str:
     text = words["could_show"].format(smallest=numbers.points(smallest, signed=False))
     needed = difference.num_items_to_decide
     if needed is not None and needed > difference.num_items:
-        text += words["more_items"].format(num_items=numbers.count(_two_digits(needed)))
+        asked = max(_two_digits(needed), difference.num_items + 1)
+        text += words["more_items"].format(
+            num_items=numbers.count(asked), num_more=numbers.count(asked - difference.num_items)
+        )
     return text + words["stop"]
 
 

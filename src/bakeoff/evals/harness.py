@@ -35,7 +35,7 @@ class HarnessEngine:
             return [
                 Problem(
                     key="evaluate.tasks",
-                    message=f"`{plan.task}` is not the name of one task",
+                    message=f"`{plan.task}` is not the name of a task",
                     hint="write `data`, or a name that `lm_eval ls tasks` lists, such as `gsm8k`",
                 )
             ]
@@ -48,11 +48,13 @@ class HarnessEngine:
             files[_TASK_FOLDER / f"{TASK_NAME}.yaml"] = render_task_file(
                 data_dir=inputs.data_dir,
                 has_validation=inputs.has_validation,
+                asked_split=plan.split,
                 prompt=plan.prompt,
                 num_fewshot=plan.num_fewshot,
-                max_new_tokens=plan.max_new_tokens,
+                generation=generation_settings(plan),
             )
-        env = {"TOKENIZERS_PARALLELISM": "false", **(OFFLINE if own else {})}
+        local = own or plan.task_data is not None
+        env = {"TOKENIZERS_PARALLELISM": "false", **(OFFLINE if local else {})}
         return worker_launch(
             "evaluate", _job(plan, inputs), python=inputs.python, env=env, files=files
         )
@@ -78,9 +80,11 @@ def _job(plan: EvalPlan, inputs: Inputs) -> dict[str, Any]:
         "task": TASK_NAME if own else plan.task,
         "task_label": plan.task,
         "task_dir": str(_TASK_FOLDER) if own else None,
+        "include_path": plan.include_path,
+        "task_data": plan.task_data,
         "num_fewshot": plan.num_fewshot,
         "limit": plan.limit,
-        "max_new_tokens": plan.max_new_tokens,
+        "generation": generation_settings(plan),
         "batch_size": plan.batch_size,
         "precision": plan.precision,
         "merged": plan.merged,
@@ -88,8 +92,22 @@ def _job(plan: EvalPlan, inputs: Inputs) -> dict[str, Any]:
         "seed": plan.seed,
         "trust_remote_code": plan.trust_remote_code,
         "prompt_template": plan.prompt.template,
+        "trained_prompt": plan.trained_prompt and plan.trained_prompt.model_dump(mode="json"),
+        "trained_rows": None if inputs.trained_rows is None else str(inputs.trained_rows),
         "chat": _chat(plan),
     }
+
+
+def generation_settings(plan: EvalPlan) -> dict[str, Any]:
+    """What the plan says in place of what a task says, in the harness's words."""
+    settings: dict[str, Any] = {}
+    if plan.max_new_tokens is not None:
+        settings["max_gen_toks"] = plan.max_new_tokens
+    if plan.temperature > 0:
+        settings |= {"do_sample": True, "temperature": plan.temperature, "top_p": plan.top_p}
+    if plan.until is not None:
+        settings["until"] = list(plan.until)
+    return settings
 
 
 def _chat(plan: EvalPlan) -> dict[str, Any] | None:

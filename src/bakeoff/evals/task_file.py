@@ -8,8 +8,9 @@ and the same scores. The file works by hand too:
 
 import io
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
@@ -19,7 +20,7 @@ TASK_NAME = "bakeoff_data"
 TASK_VERSION = 1.0
 """Raise it when a change here can change a score."""
 
-_END_MARKERS = ("</s>", "<|im_end|>")
+END_MARKERS = ("</s>", "<|im_end|>")
 _CONTEXT = "{{context | default('', true)}}"
 """A row's system message and earlier turns, rendered when the rows were prepared; mostly none."""
 
@@ -34,31 +35,36 @@ def render_task_file(
     data_dir: Path,
     prompt: PromptSpec,
     num_fewshot: int,
-    max_new_tokens: int,
+    generation: Mapping[str, Any],
     has_validation: bool = False,
+    asked_split: Literal["test", "validation"] = "test",
 ) -> str:
     """YAML of the task ``bakeoff_data`` over the splits in ``data_dir``.
 
-    The harness scores the test split; the validation split is a split of its own, so that whoever
-    scores it by hand does not see the test rows.
+    The harness scores the test split unless told otherwise; the validation split is a split of its
+    own, so that whoever scores it by hand does not see the test rows.
 
     Args:
         data_dir: absolute; the paths in the file hold wherever the file lies.
         has_validation: whether there are validation rows.
+        asked_split: which rows are scored.
         prompt: how a row is asked; the training renders it with the same template.
         num_fewshot: worked examples before each question, drawn from ``train.jsonl``.
-        max_new_tokens: longest answer in tokens.
+        generation: in the harness's words: `max_gen_toks`, the longest answer in tokens, and what
+            else is not to be as usual.
     """
     splits = ("train", *(["validation"] if has_validation else []), "test")
     task = {
         "task": TASK_NAME,
         "dataset_path": "json",
-        "dataset_kwargs": {"data_files": {split: _data_file(data_dir, split) for split in splits}},
+        "dataset_kwargs": {
+            "data_files": {split: data_pattern(data_dir / f"{split}.jsonl") for split in splits}
+        },
         "output_type": "generate_until",
         "training_split": "train",
         **({"validation_split": "validation"} if has_validation else {}),
         "fewshot_split": "train",
-        "test_split": "test",
+        "test_split": asked_split,
         "num_fewshot": num_fewshot,
         "doc_to_text": _question(prompt, num_fewshot),
         # The bare column name: a template's result that looks like a list would become one.
@@ -68,13 +74,13 @@ def render_task_file(
             "until": stop_strings(prompt),
             "do_sample": False,
             "temperature": 0.0,
-            "max_gen_toks": max_new_tokens,
+            **generation,
         },
         "repeats": 1,
-        **_scoring(),
+        **gsm8k_scoring(),
         "metadata": {"version": TASK_VERSION},
     }
-    return _HEADER + _to_yaml(task)
+    return _HEADER + to_yaml(task)
 
 
 def asks_by_chat_template(prompt: PromptSpec, *, own: bool, num_fewshot: int) -> bool:
@@ -103,15 +109,15 @@ def stop_strings(prompt: PromptSpec) -> list[str]:
     chat the template's own marks stand before a question.
     """
     opening = re.split(r"\{[{%#]", prompt.text, maxsplit=1)[0].strip() if prompt.is_raw else ""
-    return [*([opening] if opening else []), *_END_MARKERS]
+    return [*([opening] if opening else []), *END_MARKERS]
 
 
-def _data_file(data_dir: Path, split: str) -> str:
+def data_pattern(path: Path) -> str:
     """A path as `datasets` reads it: with `/` everywhere, and as a pattern."""
-    return re.sub(r"([*?[])", r"[\1]", (data_dir / f"{split}.jsonl").as_posix())
+    return re.sub(r"([*?[])", r"[\1]", path.as_posix())
 
 
-def _scoring() -> dict[str, Any]:
+def gsm8k_scoring() -> dict[str, Any]:
     """Filters and metric of the harness's ``gsm8k``: the number after ``####``, the last number."""
     return {
         "filter_list": [
@@ -147,7 +153,8 @@ def _scoring() -> dict[str, Any]:
     }
 
 
-def _to_yaml(value: dict[str, Any]) -> str:
+def to_yaml(value: dict[str, Any]) -> str:
+    """In the order of the keys, lines never folded."""
     yaml = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.allow_unicode = True

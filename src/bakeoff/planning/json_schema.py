@@ -8,7 +8,10 @@ from bakeoff.schema.recipe_train import Method
 _FIXED = {"name"}
 """Keys that cannot be an axis."""
 
-_ONE_FOR_ALL = {"HubSpec", "PlacesSpec"}
+_ONE_FOR_ALL = {
+    "HubSpec", "PlacesSpec", "RaySpec", "SearchSpec", "BudgetSpec", "ConfirmSpec", "Dimension",
+    "TransferSpec",
+}  # fmt: skip
 """Blocks that are the same for every cell of a study."""
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bakeoff.base.hashing import short_id
+from bakeoff.planning.eval_steps import EvalSubject, evaluations, prompts_of
 from bakeoff.planning.expand import Cell, Matrix
 from bakeoff.schema.plan import (
     OWN_TASK,
@@ -17,10 +18,12 @@ from bakeoff.schema.plan import (
     Plan,
     Step,
     TrainPlan,
+    Watch,
     World,
 )
 from bakeoff.schema.recipe import Recipe
-from bakeoff.schema.recipe_subject import DataSpec, ModelSpec
+from bakeoff.schema.recipe_evaluate import DEFAULT_MAX_NEW_TOKENS
+from bakeoff.schema.recipe_subject import DataSpec, ModelSpec, PromptSpec
 from bakeoff.schema.recipe_train import ADAPTER_METHODS
 
 ID_VERSION = 1
@@ -67,6 +70,20 @@ def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
     )
 
 
+def make_evaluation_plan(
+    cell: Cell, fingerprints: Fingerprints, subjects: Sequence[EvalSubject]
+) -> Plan:
+    """What it takes to ask some models, with nothing trained: the command `bakeoff eval`.
+
+    The steps are those that a study with the same settings has, so that each finds the other's.
+    """
+    steps = _CellSteps(cell, fingerprints)
+    own = OWN_TASK in cell.recipe.evaluate.tasks
+    data = [steps.data_step(prompt) for prompt in prompts_of(cell.recipe)] if own else []
+    asked = [step for subject in subjects for step in steps.evaluations(subject)]
+    return Plan(study=cell.recipe.name, axes=(), steps=(steps.model_step, *data, *asked))
+
+
 class _CellSteps:
     """The steps that one cell needs."""
 
@@ -74,23 +91,33 @@ class _CellSteps:
         self._recipe: Recipe = cell.recipe
         self._axes = cell.axes
         self._model_print = fingerprints.of_model(cell.recipe.model)
-        self._data_print = fingerprints.of_data(cell.recipe.data)
+        self._fingerprints = fingerprints
         self._environment = fingerprints.environment(cell.recipe)
 
     def sources(self) -> Iterator[Step]:
         if self._environment is not None:
             yield self._environment
-        yield ModelStep(id=self._model_id, model=self._recipe.model)
-        yield DataStep(
-            id=self._data_id,
+        yield self.model_step
+        asked = prompts_of(self._recipe) if OWN_TASK in self._recipe.evaluate.tasks else []
+        for prompt in dict.fromkeys([self._recipe.prompt, *asked]):
+            yield self.data_step(prompt)
+
+    @property
+    def model_step(self) -> ModelStep:
+        return ModelStep(id=self._model_id, model=self._recipe.model)
+
+    def data_step(self, prompt: PromptSpec) -> DataStep:
+        """The recipe's rows, put in this way."""
+        return DataStep(
+            id=self._data_id(prompt),
             data=self._recipe.data,
-            prompt=self._recipe.prompt,
-            model_id=self._template_model,
+            prompt=prompt,
+            model_id=self._template_model(prompt),
         )
 
     def base_evaluations(self) -> Iterator[Step]:
         if self._recipe.evaluate.base:
-            yield from self._evaluations(train_id=None, axes={})
+            yield from self.evaluations(EvalSubject())
 
     def training(self, *, turn: int) -> Iterator[Step]:
         """The training, or one that does the same again."""
@@ -104,7 +131,9 @@ class _CellSteps:
     def scored_training(self) -> Iterator[Step]:
         plan = self._train_plan()
         yield plan
-        yield from self._evaluations(train_id=plan.id, axes=self._axes)
+        yield from self.evaluations(
+            EvalSubject(self._axes, plan.id, trained_prompt=self._recipe.prompt)
+        )
 
     @property
     def _train_axes(self) -> dict[str, AxisValue]:
@@ -117,36 +146,40 @@ class _CellSteps:
     def _model_id(self) -> str:
         return short_id(["model", ID_VERSION, self._model_print])
 
-    @property
-    def _template_model(self) -> str | None:
+    def _template_model(self, prompt: PromptSpec) -> str | None:
         """Plain text is the same text for every model."""
-        return None if self._recipe.prompt.is_raw else self._model_id
+        return None if prompt.is_raw else self._model_id
 
-    @property
-    def _data_id(self) -> str:
-        return self._data_key(without=set())
+    def _data_id(self, prompt: PromptSpec) -> str:
+        return self._data_key(prompt, without=set())
 
-    def _data_key(self, *, without: set[str]) -> str:
+    def _data_key(self, prompt: PromptSpec, *, without: set[str]) -> str:
         """Where the rows came from is in the fingerprint; a copy elsewhere is the same data."""
         told_by_fingerprint = {"source", "train", "validation", "test", "revision", "subset"}
         spec = self._recipe.data.model_dump(mode="json", exclude=told_by_fingerprint | without)
-        prompt = self._recipe.prompt.model_dump(mode="json")
-        read = [self._data_print, spec, prompt, self._template_model]
+        put = prompt.model_dump(mode="json")
+        read = [
+            self._fingerprints.of_data(self._recipe.data),
+            spec,
+            put,
+            self._template_model(prompt),
+        ]
         return short_id(["data", ID_VERSION, *read])
 
-    def _asked_key(self, num_fewshot: int) -> str:
+    def _asked_key(self, prompt: PromptSpec, num_fewshot: int) -> str:
         """What an evaluation reads: test rows alone, unless examples are drawn from the others.
 
         The test rows are drawn in the same way however many rows the other splits keep.
         """
-        unread = {"num_train", "num_validation"} if num_fewshot == 0 else set[str]()
-        return self._data_key(without={"allow_overlap"} | unread)
+        alone = num_fewshot == 0 and self._recipe.evaluate.split == "test"
+        unread = {"num_train", "num_validation"} if alone else set[str]()
+        return self._data_key(prompt, without={"allow_overlap"} | unread)
 
     def _train_plan(self) -> TrainPlan:
         recipe = self._recipe
         fields = {
             "model_id": self._model_id,
-            "data_id": self._data_id,
+            "data_id": self._data_id(self._recipe.prompt),
             "trust_remote_code": recipe.model.trust_remote_code,
             "environment_id": self._environment and self._environment.id,
             "backend": recipe.backend,
@@ -158,39 +191,30 @@ class _CellSteps:
             "train": recipe.train,
             "lora": recipe.lora if recipe.method in ADAPTER_METHODS else None,
             "freeze": recipe.freeze if recipe.method == "freeze" else None,
+            "watch": _watch(recipe),
             "extra": recipe.extra.get(recipe.backend, {}),
         }
         draft = TrainPlan.model_validate({"id": "", "axes": {}, **fields})
         return draft.model_copy(update={"id": _train_id(draft), "axes": self._train_axes})
 
-    def _evaluations(
-        self, *, train_id: str | None, axes: dict[str, AxisValue]
-    ) -> Iterator[EvalPlan]:
-        recipe = self._recipe
-        spec = recipe.evaluate
-        for task in spec.tasks:
-            for num_fewshot in spec.num_fewshot:
-                draft = EvalPlan(
-                    id="",
-                    model_id=self._model_id,
-                    train_id=train_id,
-                    data_id=self._data_id if task == OWN_TASK else None,
-                    trust_remote_code=recipe.model.trust_remote_code,
-                    prompt=recipe.prompt,
-                    task=task,
-                    num_fewshot=num_fewshot,
-                    limit=spec.limit,
-                    max_new_tokens=spec.max_new_tokens,
-                    batch_size=spec.batch_size,
-                    engine=spec.engine,
-                    precision=spec.precision,
-                    merged=spec.merged and train_id is not None,
-                    device=recipe.device,
-                    seed=spec.seed,
-                    axes={},
-                )
-                asked = self._asked_key(num_fewshot) if task == OWN_TASK else None
-                yield draft.model_copy(update={"id": _eval_id(draft, asked), "axes": axes})
+    def evaluations(self, subject: EvalSubject) -> Iterator[EvalPlan]:
+        """Those of one model, which this cell need not have trained."""
+        return evaluations(
+            self._recipe,
+            subject,
+            model_id=self._model_id,
+            data_id=self._data_id,
+            asked_key=self._asked_key,
+            version=ID_VERSION,
+        )
+
+
+def _watch(recipe: Recipe) -> Watch | None:
+    spec = recipe.evaluate
+    if not spec.every or recipe.backend != "builtin":
+        return None
+    longest = spec.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
+    return Watch(every=spec.every, num_questions=spec.every_questions, max_new_tokens=longest)
 
 
 def _train_id(step: TrainPlan) -> str:
@@ -199,9 +223,6 @@ def _train_id(step: TrainPlan) -> str:
         mode="json", exclude={"id", "axes", "repeats", "trust_remote_code", "turn"}
     )
     del read["train"]["save_every"]
+    if step.watch is None:
+        del read["watch"]
     return short_id([ID_VERSION, read])
-
-
-def _eval_id(step: EvalPlan, asked: str | None) -> str:
-    unread = {"id", "axes", "data_id", "trust_remote_code"}  # the model's id knows of trust
-    return short_id([ID_VERSION, asked, step.model_dump(mode="json", exclude=unread)])

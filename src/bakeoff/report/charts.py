@@ -11,8 +11,8 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.compare import numbers
+from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.losses import LossRow
-from bakeoff.compare.stats import ALPHA
 from bakeoff.compare.tables import FLEXIBLE_FILTER
 from bakeoff.schema.comparison import Row
 from bakeoff.schema.figures import HEADLINE_FILTER

@@ -75,13 +75,13 @@ def write_report(  # noqa: PLR0913 - the last four are facts of the study, none 
     )
     figures = list(_draw_all(view, loss_rows(records), timelines(records, runs_dir)))
     values = {"view": view, "figures": {f.key: f for f in figures}, "version": __version__}
-    markdown = _environment().get_template("report.md.j2").render(values)
-    page = _environment().get_template("report.html.j2").render(values)
+    markdown = templates().get_template("report.md.j2").render(values)
+    page = templates().get_template("report.html.j2").render(values)
     # The figures come first: the text shows them.
     contents = {f"figures/{figure.key}.png": figure.png for figure in figures}
     contents["report.md"] = (re.sub(r"\n{3,}", "\n\n", markdown).strip() + "\n").encode()
     contents["report.html"] = page.encode()
-    _replace_files(output_dir, contents)
+    replace_files(output_dir, contents)
     _remove_stale_figures(output_dir / "figures", {figure.key for figure in figures})
     return ReportPaths(
         output_dir / "report.md",
@@ -90,7 +90,7 @@ def write_report(  # noqa: PLR0913 - the last four are facts of the study, none 
     )
 
 
-def _replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
+def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
     """Write all of them beside their places, then move each into its own.
 
     Inside ``folder``, because its parent may be another disk, from which nothing can be moved.
@@ -172,7 +172,7 @@ def _draw_all(view: View, losses: Sequence[LossRow], found: Sequence[Timeline]) 
 
 
 @cache
-def _environment() -> "Environment":
+def templates() -> "Environment":
     from jinja2 import Environment, PackageLoader, select_autoescape  # noqa: PLC0415 - only a report needs it
 
     environment = Environment(

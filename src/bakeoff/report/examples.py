@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bakeoff.compare.samples import paired
+from bakeoff.compare.samples import of_task, paired
 from bakeoff.compare.tables import Samples
 from bakeoff.schema.comparison import Row
 from bakeoff.schema.record import Sample
@@ -40,7 +40,10 @@ def pick_examples(rows: Sequence[Row], samples: Samples) -> list[Example]:
 
 def _flips(row: Row, samples: Samples) -> list[Example]:
     key = f"{row.metric},{row.filter}"
-    pairs = paired(samples[row.baseline_run_id or ""], samples[row.run_id])
+    pairs = paired(
+        of_task(samples[row.baseline_run_id or ""], row.task),
+        of_task(samples[row.run_id], row.task),
+    )
     found = []
     for to_right in (True, False):
         flips = (

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from bakeoff.compare import numbers
-from bakeoff.compare.stats import ALPHA
+from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.tables import num_tests
 from bakeoff.report.table import Cell, Column, Table, Tone, without_empty_columns
 from bakeoff.schema.comparison import FormatShare, Interval, Pair, Row, SeedGroup

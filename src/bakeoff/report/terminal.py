@@ -1,6 +1,6 @@
 """The results for a terminal: they fit its width, and mean the same without colour."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from rich import box
@@ -11,11 +11,14 @@ from rich.table import Table
 from rich.text import Text
 
 from bakeoff.compare import numbers
+from bakeoff.compare.equivalence import equivalence_sentence
 from bakeoff.compare.frameworks import SideBySide
+from bakeoff.compare.names import named_in_text
 from bakeoff.report.framework_words import headings, summary
 from bakeoff.report.results import accuracy_text, interval_text, several, tone_of
 from bakeoff.report.table import Tone
 from bakeoff.schema.comparison import ComparedRun, Comparison, Row
+from bakeoff.schema.reference import AgainstReference
 
 _STYLES: dict[Tone, str] = {"good": "green", "bad": "red"}
 _COUNTS_NOTE = "b : c counts the questions that only it, and only the baseline, answered right"
@@ -173,10 +176,13 @@ def comparison_panel(comparison: Comparison) -> RenderableType:
     parts: list[RenderableType] = []
     for text in [
         *(_verdict(run) for run in comparison.compared if run.is_headline),
+        *_equivalences(comparison),
+        *(Text(found.verdict) for found in comparison.across_seeds),
         *(Text(share.text) for share in comparison.format_shares),
     ]:
         parts += [text, Text()]
     parts += [_comparison_table(comparison.compared)]
+    parts += [_agreement_table(comparison)] if _agreements(comparison) else []
     notes = dict.fromkeys(note for run in comparison.compared for note in run.notes)
     if notes or comparison.warnings:
         parts += [Text("Keep in mind", style="bold yellow")]
@@ -190,6 +196,36 @@ def comparison_panel(comparison: Comparison) -> RenderableType:
         box=box.ROUNDED,
         padding=(1, 2),
     )
+
+
+def _equivalences(comparison: Comparison) -> Iterator[Text]:
+    baseline = named_in_text(comparison.baseline_name)
+    for run in comparison.compared:
+        if run.is_headline and run.equivalence is not None:
+            yield Text(equivalence_sentence(run.name, baseline, run.equivalence))
+
+
+def _agreements(comparison: Comparison) -> list[ComparedRun]:
+    return [run for run in comparison.compared if run.difference.num_both_right is not None]
+
+
+def _agreement_table(comparison: Comparison) -> Table:
+    """On how many items the two agree: what a net gain hides."""
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("who is right", "scored by"):
+        table.add_column(name, overflow="fold")
+    for name in ("both", "only it", f"only {comparison.baseline_name}", "neither"):
+        table.add_column(name, justify="right")
+    for run in _agreements(comparison):
+        found = run.difference
+        counts = (
+            found.num_both_right,
+            found.num_only_model_right,
+            found.num_only_baseline_right,
+            found.num_neither_right,
+        )
+        table.add_row(run.name, run.filter, *(numbers.count(value) for value in counts))
+    return table
 
 
 def _verdict(run: ComparedRun) -> Text:
@@ -219,3 +255,14 @@ def _comparison_table(runs: Sequence[ComparedRun]) -> FittingTable:
 def _counts(run: ComparedRun) -> str:
     only_it, only_base = run.difference.num_only_model_right, run.difference.num_only_baseline_right
     return f"{numbers.count(only_it)} : {numbers.count(only_base)}"
+
+
+def references_panel(held: Sequence[AgainstReference]) -> RenderableType:
+    """A sentence for each published score, and what else than chance may be behind it."""
+    parts: list[RenderableType] = []
+    for one in held:
+        parts.append(Text(one.verdict))
+        parts += [Text(f"- {text}", style="yellow") for text in one.differing]
+        parts += [Text(f"  published: {one.reference.source}", style="dim"), Text()]
+    title = "against published scores, as independent samples"
+    return Panel(Group(*parts[:-1]), title=title, title_align="left", padding=(1, 2))

@@ -5,13 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bakeoff.compare import numbers
+from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.frameworks import SideBySide, side_by_side
 from bakeoff.compare.names import is_base, name_runs, named_in_text
 from bakeoff.compare.pairs import MOST_MODELS, trained_pairs
 from bakeoff.compare.phrases import Language
 from bakeoff.compare.repeats import without_repeats
 from bakeoff.compare.seeds import is_grouped, num_seeds, seed_groups
-from bakeoff.compare.stats import ALPHA
 from bakeoff.compare.tables import (
     format_shares,
     load_all_samples,

@@ -48,6 +48,10 @@ _OF_A_DISTRIBUTED_JOB = frozenset(
 )
 
 
+WhyEnd = Callable[[TrainPlan | EvalPlan], str | None]
+"""Asked again and again while a run goes on: why it is to be ended now, if it is."""
+
+
 @dataclass(frozen=True)
 class _PreparedData:
     folder: Path
@@ -58,13 +62,21 @@ class Executor:
     """Knows where the sources of one study lie once its first steps are done."""
 
     def __init__(
-        self, study: str, base_dir: Path, *, workspace: Workspace, store: Store, observer: Observer
+        self,
+        study: str,
+        base_dir: Path,
+        *,
+        workspace: Workspace,
+        store: Store,
+        observer: Observer,
+        why_end: WhyEnd = lambda _: None,
     ) -> None:
         self._study = study
         self._base_dir = base_dir
         self._workspace = workspace
         self._store = store
         self._observer = observer
+        self._why_end = why_end
         self._hub = replace(workspace.hub, say=observer.note)
         self._models: dict[str, tuple[Path, ModelManifest]] = {}
         self._data: dict[str, _PreparedData] = {}
@@ -160,8 +172,11 @@ class Executor:
         """Score the model that ``training`` made, or the untouched one."""
         prepared = self._data[step.data_id] if step.data_id is not None else None
         engine = ENGINES.get(step.engine)()
-        artefact = self._artefact_of(training) if training is not None else None
+        artefact = Path(step.adapter) if step.adapter is not None else None
+        if training is not None:
+            artefact = self._artefact_of(training)
         inputs = self._inputs(step.model_id, prepared, artefact)
+        inputs = replace(inputs, trained_rows=self._rows_of(training))
         return eval_record(
             step,
             self._study,
@@ -190,7 +205,9 @@ class Executor:
             environment=self.environment_of(step),
             read_events=translator.read_events,
             on_event=lambda event: self._observer.event(step, event),
-            watching=self._workspace.watching(step.device),
+            watching=replace(
+                self._workspace.watching(step.device), why_end=lambda: self._why_end(step)
+            ),
         )
         result = translator.read_result(run_dir) if outcome.status == "finished" else None
         measured = measurement_of(outcome, result, run_dir, self._workspace.measure)
@@ -231,6 +248,13 @@ class Executor:
             has_validation=data is not None and bool(data.manifest.num_rows.get("validation")),
             artefact_dir=artefact_dir.resolve() if artefact_dir is not None else None,
         )
+
+    def _rows_of(self, training: TrainPlan | None) -> Path | None:
+        """What a model was trained on, where that is still on disk."""
+        if training is None:
+            return None
+        rows = (self._workspace.data_dir(training.data_id) / "train.jsonl").resolve()
+        return rows if rows.is_file() else None
 
     def _artefact_of(self, training: TrainPlan) -> Path:
         run_dir = self._store.run_dir(run_name(training))

@@ -23,7 +23,7 @@ from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.runner.environments import environment_of
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
 from bakeoff.schema.recipe import OF_THE_MACHINE
-from bakeoff.schema.recipe_machine import HubSpec, MeasureSpec
+from bakeoff.schema.recipe_machine import HubSpec, MeasureSpec, RaySpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -34,6 +34,9 @@ class PreparedStudy:
     base_dir: Path
     """Folder of the recipe: what its relative paths are relative to."""
 
+    trainings: tuple[TrainPlan, ...] = ()
+    """Done before, elsewhere: the plan asks what they made."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class StudySettings:
@@ -42,6 +45,9 @@ class StudySettings:
     hub: HubSpec
     silence_limit_seconds: float
     measure: MeasureSpec
+    ray: RaySpec | None
+    """None: runs are done here."""
+
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -55,8 +61,17 @@ def prepare_study(recipe_path: Path, overrides: Sequence[str], *, cache_dir: Pat
     Raises:
         UserError: with file, line, key, what was expected and what to do, for every problem found.
     """
-    tree, matrix = read_matrix(recipe_path, overrides)
-    base_dir = recipe_path.resolve().parent
+    tree = load_recipe(recipe_path, overrides)
+    return prepare_tree(tree, recipe_path.resolve().parent, cache_dir=cache_dir)
+
+
+def prepare_tree(tree: RecipeTree, base_dir: Path, *, cache_dir: Path) -> PreparedStudy:
+    """As :func:`prepare_study`, of a recipe that was read or made already.
+
+    Raises:
+        UserError: with file, line, key, what was expected and what to do, for every problem found.
+    """
+    matrix = matrix_of(tree)
     try:
         plan = make_plan(
             matrix,
@@ -84,6 +99,15 @@ def read_matrix(recipe_path: Path, overrides: Sequence[str]) -> tuple[RecipeTree
         UserError: with file, line, key, what was expected and what to do.
     """
     tree = load_recipe(recipe_path, overrides)
+    return tree, matrix_of(tree)
+
+
+def matrix_of(tree: RecipeTree) -> Matrix:
+    """The cells of a recipe.
+
+    Raises:
+        UserError: with file, line, key, what was expected and what to do.
+    """
     try:
         matrix = expand(tree.values)
     except InvalidRecipe as error:
@@ -92,7 +116,7 @@ def read_matrix(recipe_path: Path, overrides: Sequence[str]) -> tuple[RecipeTree
     if axes:
         message = "expected one value; it is the same for the whole study"
         raise as_user_error(tree, [Problem(key=name, message=message) for name in axes])
-    return tree, matrix
+    return matrix
 
 
 def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
@@ -110,6 +134,7 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
         hub=recipe.hub,
         silence_limit_seconds=60 * recipe.limits.silent_minutes,
         measure=recipe.measure,
+        ray=recipe.ray if recipe.execution == "ray" else None,
         where=where,
         **folders,
     )
@@ -207,7 +232,7 @@ def _shortfall(line: str) -> str | None:
 
 def _with_place(tree: RecipeTree, error: UserError) -> UserError:
     """Put file and line before a message that names the recipe's key first."""
-    named = re.match(r"`((?:data|model)(?:\.\w+)*)[:`]", str(error))
+    named = re.match(r"`((?:data|model|evaluate)(?:\.\w+)*)[:`]", str(error))
     if named is None:
         return error
     return UserError(f"{tree.where(named.group(1))}: {error}", hint=error.hint)

@@ -57,6 +57,8 @@ class Watching:
     """A process that tells nothing for so long is ended."""
 
     with_gpus: bool = True
+    why_end: Callable[[], str | None] = lambda: None
+    """Asked again and again; what it answers ends the process, and is why it was cancelled."""
 
 
 def lock_of(run_dir: Path) -> Path:
@@ -78,7 +80,7 @@ def run_process(
     The caller holds the run's lock. An interruption (Ctrl-C) stops the whole process tree and goes
     on up; the directory then holds what a later call continues from. A process that tells nothing,
     neither an event nor a line of its log, for as long as ``watching`` allows, is ended and has
-    failed.
+    failed; one that ``watching`` wants ended is cancelled.
     """
     _stop_orphan(run_dir)
     _write_files(launch, run_dir)
@@ -99,15 +101,22 @@ def run_process(
         with Sampler(
             child.pid, run_dir / TIMELINE, interval_seconds=interval, gpus=gpus
         ) as sampler:
+            cancelled = None
             while (code := child.wait(_POLL_SECONDS)) is None and not silence.is_too_long:
                 follower.follow_at_leisure()
                 silence.look(follower.num_seen)
+                if (cancelled := watching.why_end()) is not None:
+                    break
         if code is None:
             child.stop()
         _note_end(run_dir)
     after = mark_noise()
     events = follower.follow()
-    if code is None:
+    status: Status
+    error: str | None
+    if cancelled is not None:
+        status, error = "cancelled", cancelled
+    elif code is None:
         status, error = _hung(watching.silence_limit_seconds, run_dir / LOG)
     else:
         status, error = _judge(code, events[follower.num_before :], run_dir / LOG)

@@ -3,14 +3,21 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from bakeoff.measure.noise import noise_warnings
 from bakeoff.measure.steps import steps_done
 from bakeoff.runner.process_run import Outcome
-from bakeoff.schema.events import Event, ResumeEvent, ValidationEvent, WarningEvent
+from bakeoff.schema.events import (
+    AnswersEvent,
+    Event,
+    ResumeEvent,
+    ValidationEvent,
+    WarningEvent,
+)
 from bakeoff.schema.plan import EvalPlan, TrainPlan, first_of, run_name
 from bakeoff.schema.record import (
+    AnswersPoint,
     DataFacts,
     LossPoint,
     Measurement,
@@ -18,6 +25,8 @@ from bakeoff.schema.record import (
     Record,
 )
 from bakeoff.schema.results import DataManifest, EvalResult, TrainResult
+
+_OfAStep = TypeVar("_OfAStep", ValidationEvent, AnswersEvent)
 
 
 @dataclass(frozen=True)
@@ -47,6 +56,7 @@ def train_record(plan: TrainPlan, study: str, done: Done, *, data: DataManifest)
         data=_train_facts(data, result),
         measurement=done.measured,
         losses=losses,
+        answers=tuple(_answers(outcome.events)),
         provenance=done.provenance,
         warnings=(*_warnings(done), *_divergence(losses)),
         error=outcome.error,
@@ -73,7 +83,7 @@ def eval_record(
         status=outcome.status,
         cell=plan.axes,
         effective=result.effective if result is not None else _asked(plan),
-        data=_eval_facts(data),
+        data=_eval_facts(data, plan),
         measurement=done.measured,
         scores=result.scores if result is not None else (),
         provenance=done.provenance,
@@ -111,12 +121,12 @@ def _train_facts(data: DataManifest, result: TrainResult | None) -> DataFacts:
     )
 
 
-def _eval_facts(data: DataManifest | None) -> DataFacts | None:
+def _eval_facts(data: DataManifest | None, plan: EvalPlan) -> DataFacts | None:
     if data is None:
         return None
     return DataFacts(
         digest=data.digest,
-        num_examples=data.num_rows["test"],
+        num_examples=data.num_rows[plan.split],
         num_overlapping=data.num_overlapping,
     )
 
@@ -129,16 +139,22 @@ def _losses(events: Sequence[Event]) -> Iterator[LossPoint]:
             learning_rate=step.learning_rate,
             grad_norm=_finite(step.grad_norm),
         )
-    for validation in _validations(events):
+    for validation in _by_step(events, ValidationEvent):
         yield LossPoint(step=validation.step, loss=_finite(validation.loss), split="validation")
 
 
-def _validations(events: Iterable[Event]) -> list[ValidationEvent]:
-    found: dict[int, ValidationEvent] = {}
+def _answers(events: Iterable[Event]) -> Iterator[AnswersPoint]:
+    for found in _by_step(events, AnswersEvent):
+        yield AnswersPoint.model_validate(found.model_dump(exclude={"kind", "at"}))
+
+
+def _by_step(events: Iterable[Event], kind: type[_OfAStep]) -> list[_OfAStep]:
+    """The last one of each step, without those of steps that were done again."""
+    found: dict[int, _OfAStep] = {}
     for event in events:
         if isinstance(event, ResumeEvent):
             found = {step: done for step, done in found.items() if step <= event.step}
-        elif isinstance(event, ValidationEvent):
+        elif isinstance(event, kind):
             found[event.step] = event
     return [found[step] for step in sorted(found)]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.locks import locked
 from bakeoff.base.process import now_utc
-from bakeoff.runner.execute import Executor
+from bakeoff.runner.execute import Executor, WhyEnd
 from bakeoff.runner.fit_check import predict_here, why_refuse
 from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy
@@ -55,8 +55,17 @@ class StudyRunner:
         observer: Observer,
         *,
         force: bool = False,
+        why_end: WhyEnd = lambda _: None,
     ) -> None:
-        """``force``: also start trainings that cannot fit in the memory that is free."""
+        """How a study is done.
+
+        Args:
+            study: What is to be done.
+            workspace: Where.
+            observer: Told what happens.
+            force: Also start trainings that cannot fit in the memory that is free.
+            why_end: Cancels a run while it goes on.
+        """
         self._force = force
         self._study = study
         self._plan = study.plan
@@ -69,10 +78,10 @@ class StudyRunner:
             workspace=workspace,
             store=self._store,
             observer=observer,
+            why_end=why_end,
         )
-        self._trainings = {
-            step.id: step for step in self._plan.steps if isinstance(step, TrainPlan)
-        }
+        planned = [step for step in self._plan.steps if isinstance(step, TrainPlan)]
+        self._trainings = {step.id: step for step in (*study.trainings, *planned)}
         self._outcome = StudyOutcome()
         self._broken: dict[str, str] = {}
         """Environments by step id, and what is wrong with them."""
@@ -91,13 +100,21 @@ class StudyRunner:
                 "waiting for it to end"
             ),
         ):
-            if self._workspace.temporary_dir is not None:
-                self._workspace.temporary_dir.mkdir(exist_ok=True)
-            self._save_study()
-            needed = self._needed_sources()
-            for index, step in enumerate(self._plan.steps, start=1):
-                self._observer.step_started(step, Position(index, len(self._plan.steps)))
-                self._do(step, needed)
+            self.save_study()
+            return self.do_steps()
+
+    def do_steps(self) -> StudyOutcome:
+        """Do every step without taking the study for oneself, as a part of it.
+
+        Raises:
+            UserError: the model or the data cannot be had.
+        """
+        if self._workspace.temporary_dir is not None:
+            self._workspace.temporary_dir.mkdir(exist_ok=True)
+        needed = self._needed_sources()
+        for index, step in enumerate(self._plan.steps, start=1):
+            self._observer.step_started(step, Position(index, len(self._plan.steps)))
+            self._do(step, needed)
         return self._outcome
 
     def _do(self, step: Step, needed: Set[str]) -> None:
@@ -184,7 +201,8 @@ class StudyRunner:
             return None
         return f"{what} did not finish"
 
-    def _save_study(self) -> None:
+    def save_study(self) -> None:
+        """Note the plan and what it came from, for results and reports."""
         tree = self._study.tree
         self._store.save_study(
             Study(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bakeoff.base.hub import HubAccess
 from bakeoff.runner.process_run import Watching
-from bakeoff.schema.recipe_machine import MeasureSpec
+from bakeoff.schema.recipe_machine import MeasureSpec, RaySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,6 +34,8 @@ class Workspace:
     """A run that tells nothing for so long is ended."""
 
     measure: MeasureSpec = field(default_factory=MeasureSpec)
+    ray: RaySpec | None = None
+    """The cluster that runs are done on; None: on this machine."""
 
     def watching(self, device: str) -> Watching:
         """How a run on that device is watched."""

@@ -8,13 +8,16 @@ from typing import Literal
 
 from bakeoff.schema.document import Document
 from bakeoff.schema.plan import AxisValue
+from bakeoff.schema.record import Sample
 
 
 class Interval(Document):
     low: float
     high: float
     level: float = 0.95
-    method: Literal["bca", "percentile", "exact", "wilson", "hierarchical"]
+    method: Literal[
+        "bca", "percentile", "exact", "wilson", "hierarchical", "clustered", "normal", "t"
+    ]
 
 
 class PairedDifference(Document):
@@ -25,7 +28,13 @@ class PairedDifference(Document):
     baseline_mean: float
     difference: float
     standard_error: float | None
-    """Of the paired difference; None for a single item."""
+    """Of the paired difference, clustered where items hang together; None for a single item."""
+
+    num_clusters: int | None = None
+    """Groups of items that hang together; None: every item stands alone."""
+
+    unclustered_error: float | None = None
+    """The standard error if they stood alone; None unless there are clusters."""
 
     interval: Interval | None
     num_only_model_right: int | None
@@ -34,7 +43,11 @@ class PairedDifference(Document):
     num_only_baseline_right: int | None
     """McNemar's count c."""
 
-    test: Literal["exact McNemar", "paired t"]
+    num_both_right: int | None = None
+    """With b, c and the next the whole table of agreement."""
+
+    num_neither_right: int | None = None
+    test: Literal["exact McNemar", "paired t", "clustered t"]
     p_value: float | None
     """Two-sided, before any correction."""
 
@@ -142,6 +155,51 @@ class SeedGroup(Document):
     """Of the mean difference, seeds and items both drawn again."""
 
 
+class Equivalence(Document):
+    """Two one-sided tests: does the difference lie within a margin?"""
+
+    margin: float
+    low: float
+    """Of the 90 % interval, which lies within the margin when both tests reject at 0.05."""
+
+    high: float
+    p_value: float
+    """The larger of the two."""
+
+    p_adjusted: float | None
+    is_equivalent: bool
+
+
+class AcrossSeeds(Document):
+    """Two methods over all of their seeds."""
+
+    name: str
+    baseline_name: str
+    filter: str
+    metric: str
+    seeds: tuple[AxisValue, ...]
+    baseline_seeds: tuple[AxisValue, ...]
+    """Empty: the baseline was not trained."""
+
+    mean: float
+    baseline_mean: float
+    mean_difference: float
+    interval: Interval | None
+    """Seeds of either method and items all drawn again."""
+
+    verdict: str
+
+
+class Flip(Document):
+    """An item that one of two evaluations has right and the other has not."""
+
+    is_worse: bool
+    """Right in the other, wrong in the one that is looked at."""
+
+    sample: Sample
+    other: Sample
+
+
 class ComparedRun(Document):
     """A run held against the baseline, under one filter."""
 
@@ -153,6 +211,9 @@ class ComparedRun(Document):
     difference: PairedDifference
     p_adjusted: float | None
     verdict: str
+    equivalence: Equivalence | None = None
+    """By the margin that was asked for."""
+
     notes: tuple[str, ...] = ()
 
 
@@ -165,6 +226,9 @@ class Comparison(Document):
     num_fewshot: int
     compared: tuple[ComparedRun, ...]
     format_shares: tuple[FormatShare, ...] = ()
+    across_seeds: tuple[AcrossSeeds, ...] = ()
+    """Where a method was trained with several seeds."""
+
     holm_family: tuple[int, int]
     """Number of tests corrected together: by the headline filter, by the others."""
 

@@ -85,6 +85,20 @@ class ValidationEvent(Document):
     num_label_tokens: int | None = None
 
 
+class AnswersEvent(Document):
+    """A few held-out questions were answered during a training."""
+
+    kind: Literal["answers"] = "answers"
+    at: float
+    step: int
+    """Optimiser steps done before it; 0 is the untouched model."""
+
+    num_questions: int
+    num_right: int
+    num_ended: int
+    """Answers that ended by themselves."""
+
+
 class WarningEvent(Document):
     """Something that a person should know about this run."""
 
@@ -113,6 +127,7 @@ Event = Annotated[
     | ProgressEvent
     | StepEvent
     | ValidationEvent
+    | AnswersEvent
     | WarningEvent
     | ResumeEvent
     | EndEvent,

@@ -15,8 +15,10 @@ def headline(scores: Sequence[Score]) -> Score:
     GSM8K figures mean; `flexible-extract` takes the last number of any text, so that it counts
     luck and cut-off answers too. Both are shown, because part of a strict gain is mere form.
     """
-    strict = [score for score in scores if score.filter == HEADLINE_FILTER]
-    return (strict or list(scores))[0]
+    # A group's own score stands before those of its tasks.
+    own = [score for score in scores if score.task == scores[0].task]
+    strict = [score for score in own if score.filter == HEADLINE_FILTER]
+    return (strict or own)[0]
 
 
 def peak_memory(measured: Measurement | None) -> tuple[int | None, str | None]:

@@ -84,6 +84,16 @@ class DataStep(Document):
     """Whose chat template and special tokens the rows are rendered with; None: nobody's."""
 
 
+class Watch(Document):
+    """A few held-out questions that are asked while a training goes on."""
+
+    every: int
+    """Optimiser steps."""
+
+    num_questions: int
+    max_new_tokens: int
+
+
 class TrainPlan(Document):
     """One training."""
 
@@ -110,6 +120,7 @@ class TrainPlan(Document):
     extra: dict[str, Any] = Field(default_factory=dict)
     """Settings of the backend in its own words, as the recipe has them."""
 
+    watch: Watch | None = None
     trust_remote_code: bool = False
     """Whether Python files that came with the model may run."""
 
@@ -130,17 +141,43 @@ class EvalPlan(Document):
     id: str
     model_id: str
     train_id: str | None
-    """None: the untouched model."""
+    """None: the untouched model, or ``adapter`` over it."""
 
+    adapter: str | None = None
+    """A folder with an adapter or a full model that no training here made; absolute."""
+
+    adapter_digest: str | None = None
     data_id: str | None
     """None when the harness brings the task's data itself."""
 
     prompt: PromptSpec
+    trained_prompt: PromptSpec | None = None
+    """How the rows of the model's training were put; None: not known, or not trained."""
+
     task: str
+    split: Literal["test", "validation"] = "test"
+    """Of the recipe's own rows."""
+
     num_fewshot: int
     limit: int | None
-    max_new_tokens: int
-    batch_size: int
+    max_new_tokens: int | None
+    """None: what the task says itself."""
+
+    temperature: float = 0.0
+    top_p: float = 1.0
+    until: tuple[str, ...] | None = None
+    """None: what the task says itself."""
+
+    include_path: str | None = None
+    """A folder with further task files; absolute."""
+
+    task_data: str | None = None
+    """A folder with the task's rows in place of a hub's; absolute."""
+
+    files_digest: str | None = None
+    """Of the files of the two."""
+
+    batch_size: int | Literal["auto"]
     engine: str
     precision: Precision
     merged: bool = False
@@ -163,7 +200,10 @@ def run_name(step: TrainPlan | EvalPlan) -> str:
     """The run's id: what it is, for people, and its content id, for good."""
     if isinstance(step, TrainPlan):
         return f"train-{step.backend}-{step.method}-{step.id}"
-    who = "base" if step.train_id is None else step.axes.get("method", "tuned")
+    if step.train_id is not None:
+        who = step.axes.get("method", "tuned")
+    else:
+        who = "base" if step.adapter is None else "adapter"
     return f"eval-{who}-{step.task}-{step.num_fewshot}shot-{step.id}"
 
 

@@ -11,12 +11,24 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from bakeoff.schema.recipe_evaluate import EvalSpec
-from bakeoff.schema.recipe_machine import HubSpec, LimitsSpec, MeasureSpec, PlacesSpec
+from bakeoff.schema.recipe_machine import HubSpec, LimitsSpec, MeasureSpec, PlacesSpec, RaySpec
 from bakeoff.schema.recipe_part import Positive, RecipePart
+from bakeoff.schema.recipe_search import SearchSpec
 from bakeoff.schema.recipe_subject import DataSpec, ModelSpec, PromptSpec
 from bakeoff.schema.recipe_train import FreezeSpec, LoraSpec, Method, TrainSpec
+from bakeoff.schema.recipe_transfer import TransferSpec
 
-OF_THE_MACHINE = ("hub", "places", "limits", "measure", "env")
+OF_THE_MACHINE = (
+    "hub",
+    "places",
+    "limits",
+    "measure",
+    "env",
+    "search",
+    "transfer",
+    "execution",
+    "ray",
+)
 """Keys that say how a study is done here, not what is done: the same for all of its cells."""
 
 
@@ -67,6 +79,13 @@ class Recipe(RecipePart):
     env: dict[str, str] = Field(default_factory=dict)
     """Interpreters or virtual environments in place of our own: `env: {swift: ~/swift/bin/python}`.
     They are taken as they are; `bakeoff env check NAME --python PATH` proves one."""
+
+    execution: Literal["local", "ray"] = "local"
+    """Where the runs are done: one after the other here, or side by side on a Ray cluster."""
+
+    ray: RaySpec = RaySpec()
+    search: SearchSpec = SearchSpec()
+    transfer: TransferSpec = TransferSpec()
 
     @model_validator(mode="before")
     @classmethod

@@ -56,6 +56,29 @@ class LimitsSpec(RecipePart):
     """A process that tells nothing for so long hangs: it is ended, and the study goes on."""
 
 
+class RaySpec(RecipePart):
+    """What each task of `execution: ray` asks of the cluster."""
+
+    address: str = "auto"
+    """Of the cluster's head (`10.0.0.5:6379`); `auto`: the one that this machine is part of."""
+
+    cpus_per_run: Annotated[float, Field(gt=0)] = 1.0
+    gpus_per_run: Annotated[float, Field(ge=0)] | None = None
+    """None: `world_size`, unless `device` is `cpu`."""
+
+    memory_gb_per_run: Annotated[float, Field(gt=0)] | None = None
+    """Host memory that Ray sets aside for a run; None: it counts none."""
+
+    resources: dict[str, float] = Field(default_factory=dict)
+    """Custom resources that a machine must have to be given a run: `{h100: 1}`."""
+
+    spread: bool = True
+    """Place runs on as many machines as possible; false: fill one machine first."""
+
+    retries: Annotated[int, Field(ge=0)] = 3
+    """So many times a run is started again whose machine or process was lost."""
+
+
 class MeasureSpec(RecipePart):
     """How time, memory and energy are measured; of no influence on what is learned."""
 

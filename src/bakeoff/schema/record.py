@@ -210,6 +210,16 @@ class LossPoint(Document):
     split: Literal["train", "validation"] = "train"
 
 
+class AnswersPoint(Document):
+    """A few held-out questions, asked during a training."""
+
+    step: int
+    num_questions: int
+    num_right: int
+    num_ended: int
+    """Answers that ended by themselves."""
+
+
 class Score(Document):
     """One metric of one task under one filter."""
 
@@ -225,6 +235,9 @@ class Score(Document):
     engine: str
     samples_path: str
     """Per-sample outputs, relative to the run's directory."""
+
+    group: str | None = None
+    """The group that has a score of its own and this task within it."""
 
 
 class Provenance(Document):
@@ -268,6 +281,9 @@ class Record(Document):
     data: DataFacts | None
     measurement: Measurement | None
     losses: tuple[LossPoint, ...] = ()
+    answers: tuple[AnswersPoint, ...] = ()
+    """Of a training with `evaluate.every`."""
+
     scores: tuple[Score, ...] = ()
     provenance: Provenance
     warnings: tuple[str, ...] = ()
@@ -287,11 +303,14 @@ class Record(Document):
     """Of such a training: 2 for the first repetition, and so on."""
 
 
+StopReason = Literal["end_token", "stop_string", "token_limit"]
+
+
 class Sample(Document):
     """One scored item, a line of ``samples.jsonl``."""
 
     index: int
-    """Position in the task's test split."""
+    """Position in the split of its task that is scored."""
 
     item_digest: str
     """Of the question and target as the task holds them: equal in two runs, equal item."""
@@ -310,3 +329,15 @@ class Sample(Document):
 
     num_output_tokens: int | None = None
     hit_token_limit: bool | None = None
+    task: str | None = None
+    """The task of the harness that the item is from."""
+
+    num_prompt_tokens: int | None = None
+    stop_reason: StopReason | None = None
+    """What ended the answer; None where nothing was generated."""
+
+    seconds: float | None = None
+    """From the reading of the prompt to the end of the answer; others were answered beside it."""
+
+    cluster: str | None = None
+    """Items that hang together (questions about one passage, say) have the same."""

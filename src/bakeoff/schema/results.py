@@ -47,6 +47,9 @@ class EvalResult(Document):
 
     scores: tuple[Score, ...]
     effective: dict[str, Any]
+    num_samples: int
+    """Lines of the file of samples."""
+
     num_generated_tokens: int | None
     packages: dict[str, str]
     hardware: dict[str, Any]

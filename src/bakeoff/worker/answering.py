@@ -5,6 +5,7 @@ several in one line; what all prompts begin with is read once. (Continuous batch
 Orca, OSDI; sharing of prefixes: Kwon et al. 2023, arXiv:2309.06180, section 4.4.)
 """
 
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -36,6 +37,10 @@ class Answer:
     hit_limit: bool
     """Neither a stop string nor the end-of-sequence token came before the limit."""
 
+    stop_reason: str
+    seconds: float
+    """From the reading of the question to here, with others beside it."""
+
 
 @dataclass
 class _Row:
@@ -47,6 +52,7 @@ class _Row:
     """Tokens whose keys and values are kept in the row's slot."""
 
     answer: list[int] = field(default_factory=list)
+    began: float = field(default_factory=time.monotonic)
 
 
 class Answering:
@@ -163,7 +169,9 @@ class Answering:
         for row, has_ended in zip(list(rows), ended, strict=True):
             if has_ended or len(row.answer) == row.question.max_new_tokens:
                 self._leave(row)
-                on_answer(row.number, Answer(row.answer, hit_limit=not has_ended))
+                reason = self._stops.reason(row.answer) if has_ended else "token_limit"
+                seconds = time.monotonic() - row.began
+                on_answer(row.number, Answer(row.answer, not has_ended, reason, seconds))
 
     def _leave(self, row: _Row) -> None:
         slot, last = self._rows.index(row), len(self._rows) - 1

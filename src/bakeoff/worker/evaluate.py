@@ -1,14 +1,12 @@
-"""Asks a model the questions of one lm-evaluation-harness task and keeps every answer.
+"""Asks a model the questions of lm-evaluation-harness tasks and keeps every answer.
 
-Reads a job (see ``bakeoff.evals.hf``), works in the current folder, writes ``samples.jsonl`` and,
-last, ``result.json`` in the shape of ``bakeoff.schema.results.EvalResult``. An evaluation that is
-finished stays as it is.
+Reads a job (see ``bakeoff.evals.harness``), works in the current folder, writes ``samples.jsonl``
+and, last, ``result.json`` in the shape of ``bakeoff.schema.results.EvalResult``. An evaluation that
+is finished stays as it is; one that was killed goes on from the answers in ``answers.jsonl``.
 """
 
 import contextlib
 import json
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +20,20 @@ from bakeoff.worker.machine import (
 )
 
 RESULT = "result.json"
-
-_WORRYING_SHARE_AT_LIMIT = 0.1
-_WORRYING_SHARE_WITHOUT_ANSWER = 0.5
+_VERSIONS = ("lm-eval", "peft", "torch", "transformers")
+"""Of packages that answers depend on."""
 
 
 def main(job: dict[str, Any]) -> None:
     if _is_finished():
         return
-    with contextlib.closing(Events(Path("events.jsonl"))) as events, _own_datasets_cache(job):
+    from bakeoff.worker.lm_task import own_datasets_cache
+
+    local = job["task_dir"] is not None or job["task_data"] is not None
+    with (
+        contextlib.closing(Events(Path("events.jsonl"))) as events,
+        own_datasets_cache(wanted=local),
+    ):
         _evaluate(job, events)
 
 
@@ -45,14 +48,14 @@ def _is_finished() -> bool:
         result = json.loads(Path(RESULT).read_text(encoding="utf-8"))
         with Path(SAMPLES_FILE).open(encoding="utf-8") as file:
             num_samples = len([json.loads(line) for line in file])
-        return all(score["num_samples"] == num_samples for score in result["scores"])
-    except (FileNotFoundError, ValueError):
+        return bool(result["num_samples"] == num_samples)
+    except (FileNotFoundError, KeyError, ValueError):
         return False
 
 
 def _evaluate(job: dict[str, Any], events: Events) -> None:
-    from bakeoff.worker.lm_answers import AnsweringLM
-    from bakeoff.worker.lm_batches import BatchedLM
+    from bakeoff.worker import lm_traps
+    from bakeoff.worker.lm_journal import JOURNAL_FILE, Journal
     from bakeoff.worker.lm_merge import merge
     from bakeoff.worker.lm_model import load_model, load_tokenizer
 
@@ -61,7 +64,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     set_seeds(job["seed"])
     import_libraries(with_adapter=job["artefact_dir"] is not None)
     events.phase("load_data")
-    task, manager = _load_task(job, events)
+    asked = _load_tasks(job, events)
     events.phase("load_model")
     model_dir, artefact_dir = Path(job["model_dir"]), job["artefact_dir"]
     model = load_model(
@@ -71,27 +74,50 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
         device=device,
         trust_remote_code=job["trust_remote_code"],
     )
-    chat, merge_facts = job["chat"], None
-    tokenizer = load_tokenizer(model_dir, trust_remote_code=job["trust_remote_code"], chat=chat)
+    tokenizer = load_tokenizer(
+        model_dir, trust_remote_code=job["trust_remote_code"], chat=job["chat"]
+    )
+    for text in lm_traps.of_model(tokenizer, job):
+        events.warning(text)
+    pad_is_eos = tokenizer.pad_token_id in (None, tokenizer.eos_token_id)
+    merge_facts = None
     if job["merged"] and _has_adapter(model):
         model, merge_facts = merge(model, tokenizer)
-    lm = {"hf": BatchedLM, "builtin": AnsweringLM}[job["engine"]](
-        model,
-        tokenizer,
-        batch_size=job["batch_size"],
-        events=events,
-        chat_date=chat and chat["date"],
-    )
-    events.phase("evaluate")
-    results = _ask(job, task, manager, lm)
+    versions = {name: environment["packages"].get(name) for name in _VERSIONS}
+    terms = {"job": job, "versions": versions}
+    with contextlib.closing(Journal(Path(JOURNAL_FILE), terms)) as journal:
+        lm = _make_lm(job, model, tokenizer, events=events, journal=journal)
+        events.phase("evaluate")
+        results = _ask(job, asked, lm)
     events.phase("save")
-    result = _write_samples(job, results, task, lm, events)
+    result = _write_samples(job, results, asked, lm, events)
+    trained = job["artefact_dir"] is not None
+    for text in lm_traps.of_answers(result["effective"], trained=trained, pad_is_eos=pad_is_eos):
+        events.warning(text)
     if merge_facts is None and _has_adapter(model):
         # Last, for it changes the model that was asked.
         merge_facts = _try_to_merge(model, tokenizer, events)
     if merge_facts is not None:
         result["effective"]["merged_logits"] = _told(merge_facts, events)
     write_json_atomic(Path(RESULT), {**result, **environment})
+    Path(JOURNAL_FILE).unlink(missing_ok=True)
+
+
+def _make_lm(
+    job: dict[str, Any], model: Any, tokenizer: Any, *, events: Events, journal: Any
+) -> Any:
+    from bakeoff.worker.lm_answers import AnsweringLM
+    from bakeoff.worker.lm_batches import BatchedLM
+
+    chat = job["chat"]
+    return {"hf": BatchedLM, "builtin": AnsweringLM}[job["engine"]](
+        model,
+        tokenizer,
+        batch_size=job["batch_size"],
+        events=events,
+        chat_date=chat and chat["date"],
+        journal=journal,
+    )
 
 
 def _has_adapter(model: Any) -> bool:
@@ -125,62 +151,51 @@ def _told(facts: Any, events: Events) -> dict[str, float]:
     }
 
 
-@contextlib.contextmanager
-def _own_datasets_cache(job: dict[str, Any]) -> Iterator[None]:
-    """Keep what `datasets` makes of our own rows in this folder, for as long as it is needed.
-
-    The data of the harness's own tasks come from a hub and stay in the cache of the person.
-    """
-    import datasets  # type: ignore[import-untyped]
-
-    if job["task_dir"] is None:
-        yield
-        return
-    usual = datasets.config.HF_DATASETS_CACHE
-    # Windows cannot delete a file that is still mapped into memory: such a rest may stay.
-    with tempfile.TemporaryDirectory(
-        dir=Path.cwd(), prefix=".datasets-", ignore_cleanup_errors=True
-    ) as folder:
-        datasets.config.HF_DATASETS_CACHE = Path(folder)
-        try:
-            yield
-        finally:
-            datasets.config.HF_DATASETS_CACHE = usual
-
-
-def _load_task(job: dict[str, Any], events: Events) -> tuple[Any, Any]:
+def _load_tasks(job: dict[str, Any], events: Events) -> Any:
+    from bakeoff.worker import lm_traps
     from bakeoff.worker.lm_task import (
         keep_test_out_of_examples,
-        load_task,
+        load_tasks,
         require_single_questions,
     )
 
-    task, manager = load_task(
-        job["task"], None if job["task_dir"] is None else Path(job["task_dir"])
-    )
-    if job["chat"] is not None and job["task_dir"] is not None:
-        require_single_questions(task)
-    num_left_out = keep_test_out_of_examples(task, job["num_fewshot"])
-    if num_left_out:
-        events.warning(
-            f"{num_left_out} rows of the few-shot split ask a question of the scored split; none "
-            "of them is used as a worked example."
-        )
-    return task, manager
+    folders = {
+        name: None if job[name] is None else Path(job[name])
+        for name in ("task_dir", "include_path", "task_data")
+    }
+    asked = load_tasks(job["task"], **folders)
+    for task in asked.tasks.values():
+        if job["chat"] is not None and job["task_dir"] is not None:
+            require_single_questions(task)
+        if job["num_fewshot"] and task.config.num_fewshot == 0:
+            events.warning(
+                f"The task `{task.config.task}` is asked without worked examples, whatever is "
+                "asked for: its file says so."
+            )
+        num_left_out = keep_test_out_of_examples(task, job["num_fewshot"])
+        if num_left_out:
+            events.warning(
+                f"{num_left_out} rows of the few-shot split ask a question of the scored split; "
+                "none of them is used as a worked example."
+            )
+    if job["trained_rows"] is not None:
+        for text in lm_traps.of_training_rows(asked.tasks.values(), Path(job["trained_rows"])):
+            events.warning(text)
+    return asked
 
 
-def _ask(job: dict[str, Any], task: Any, manager: Any, lm: Any) -> dict[str, Any]:
+def _ask(job: dict[str, Any], asked: Any, lm: Any) -> dict[str, Any]:
     import lm_eval
 
     seed, chat = job["seed"], job["chat"]
-    generates = task.OUTPUT_TYPE == "generate_until"
+    generates = any(task.OUTPUT_TYPE == "generate_until" for task in asked.tasks.values())
     results = lm_eval.simple_evaluate(
         model=lm,
-        tasks=[task],
-        task_manager=manager,
+        tasks=asked.roots,
+        task_manager=asked.manager,
         num_fewshot=job["num_fewshot"],
         limit=job["limit"],
-        gen_kwargs={"max_gen_toks": job["max_new_tokens"]} if generates else None,
+        gen_kwargs=(dict(job["generation"]) or None) if generates else None,
         log_samples=True,
         apply_chat_template=chat is not None,
         fewshot_as_multiturn=True,
@@ -194,54 +209,82 @@ def _ask(job: dict[str, Any], task: Any, manager: Any, lm: Any) -> dict[str, Any
 
 
 def _write_samples(
-    job: dict[str, Any], results: dict[str, Any], task: Any, lm: Any, events: Events
+    job: dict[str, Any], results: dict[str, Any], asked: Any, lm: Any, events: Events
 ) -> dict[str, Any]:
     """Keep the answers; give what the result says about them."""
-    from bakeoff.worker.lm_samples import SAMPLES_FILE, make_scores, merge_samples, write_samples
+    from bakeoff.worker import lm_traps
+    from bakeoff.worker.lm_samples import SAMPLES_FILE, keep_clusters, merge_samples, write_samples
 
-    name = job["task"]
-    samples = merge_samples(results["samples"][name], task, lm.endings)
+    samples = []
+    for name, task in asked.tasks.items():
+        own = merge_samples(results["samples"][name], task, lm.endings)
+        keep_clusters(own)
+        samples += own
     write_samples(Path(SAMPLES_FILE), samples)
-    effective = _effective(job, results, lm, samples)
-    _warn(effective, events)
+    for text in lm_traps.of_prompts((sample["prompt"] for sample in samples), job):
+        events.warning(text)
     counts = [sample["num_output_tokens"] for sample in samples]
     return {
-        "scores": make_scores(
-            results["results"][name],
-            label=job["task_label"],
-            num_fewshot=results["n-shot"][name],
-            num_samples=len(samples),
-            engine=job["engine"],
-        ),
-        "effective": effective,
+        "scores": _scores(job, results, asked),
+        "effective": _effective(job, results, asked, lm, samples),
+        "num_samples": len(samples),
         "num_generated_tokens": None if None in counts else sum(counts),
     }
 
 
+def _scores(job: dict[str, Any], results: dict[str, Any], asked: Any) -> list[dict[str, Any]]:
+    """Those of a group before those of its tasks."""
+    from bakeoff.worker.lm_samples import make_scores
+
+    groups = results.get("groups", {})
+    head = asked.name if asked.name in groups else None
+    scores = []
+    for name in [*([head] if head else []), *(n for n in groups if n != head), *asked.tasks]:
+        own = [name] if name in asked.tasks else _tasks_below(name, results)
+        alone = asked.tasks.keys() == {name}
+        scores += make_scores(
+            results["results"][name],
+            label=job["task_label"] if alone else name,
+            num_fewshot=results["n-shot"].get(name, job["num_fewshot"]),
+            num_samples=sum(len({s["doc_id"] for s in results["samples"][n]}) for n in own),
+            engine=job["engine"],
+            group=head if name != head else None,
+        )
+    return scores
+
+
+def _tasks_below(name: str, results: dict[str, Any]) -> list[str]:
+    children = results["group_subtasks"].get(name)
+    if children is None:
+        return [name]
+    return [task for child in children for task in _tasks_below(child, results)]
+
+
 def _effective(
-    job: dict[str, Any], results: dict[str, Any], lm: Any, samples: list[dict[str, Any]]
+    job: dict[str, Any], results: dict[str, Any], asked: Any, lm: Any, samples: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Every setting that was really used, and what it did to the answers."""
-    from bakeoff.worker.lm_samples import share_at_limit, shares_without_answer
+    from bakeoff.worker.lm_samples import shares_of_endings, shares_without_answer
 
-    name = job["task"]
-    config = {
-        key: value
-        for key, value in results["configs"][name].items()
-        if key not in ("dataset_kwargs", "metadata")
-    }
+    first = next(iter(asked.tasks))
+    configs = {name: _config(results["configs"][name]) for name in asked.tasks}
+    alone = len(configs) == 1
+    shares = shares_of_endings(samples)
     return {
         "task": job["task_label"],
-        "task_version": results["versions"][name],
-        "task_config": _plain(config),
+        "task_version": results["versions"].get(asked.name),
+        **({"task_config": configs[first]} if alone else {"tasks": sorted(configs)}),
         "stop_strings": lm.stop_strings,
-        "num_fewshot": results["n-shot"][name],
+        "num_fewshot": results["n-shot"].get(asked.name, results["n-shot"][first]),
         "fewshot_seed": job["seed"],
         "seed": job["seed"],
         "limit": job["limit"],
         "batch_size": job["batch_size"],
         "batch_size_at_end": lm.batch_size,
-        "max_new_tokens": job["max_new_tokens"],
+        "max_new_tokens": max(
+            lm.limits_of_new_tokens, default=job["generation"].get("max_gen_toks")
+        ),
+        "generation_settings": job["generation"],
         "max_length": lm.max_length,
         "precision": job["precision"],
         "merged": job["merged"],
@@ -251,29 +294,21 @@ def _effective(
         "generation_config": _plain(lm.model.generation_config.to_diff_dict()),
         "add_bos_token": lm.add_bos_token,
         "prompt_template": job["prompt_template"],
+        "asked_as": "raw" if job["prompt_template"] == "raw" else "chat",
         "chat_template": lm.tokenizer.chat_template if job["chat"] else None,
         "system_prompt": job["chat"] and job["chat"]["system"],
         "lm_eval_version": results["lm_eval_version"],
-        "share_at_token_limit": share_at_limit(samples),
+        "share_at_token_limit": shares and shares["token_limit"],
+        "share_ended_by": shares,
+        "share_never_stopped": shares and 1 - shares["end_token"],
         "share_without_answer": shares_without_answer(samples),
     }
+
+
+def _config(config: dict[str, Any]) -> Any:
+    return _plain({k: v for k, v in config.items() if k not in ("dataset_kwargs", "metadata")})
 
 
 def _plain(value: Any) -> Any:
     """``value`` with what JSON cannot hold as text."""
     return json.loads(json.dumps(value, default=str))
-
-
-def _warn(effective: dict[str, Any], events: Events) -> None:
-    at_limit = effective["share_at_token_limit"]
-    if at_limit is not None and at_limit > _WORRYING_SHARE_AT_LIMIT:
-        events.warning(
-            f"{at_limit:.0%} of the answers were cut at {effective['max_new_tokens']} tokens, so "
-            "that a right answer may be missing. Raise `evaluate.max_new_tokens`."
-        )
-    for name, share in effective["share_without_answer"].items():
-        if share > _WORRYING_SHARE_WITHOUT_ANSWER:
-            events.warning(
-                f"The filter `{name}` found no answer in {share:.0%} of the outputs: its score "
-                "says more about the form of the answers than about their content."
-            )

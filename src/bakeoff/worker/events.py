@@ -60,6 +60,11 @@ class Events:
         """The validation loss after ``step`` optimiser steps; 0 is the untouched model."""
         self._write("validation", step=step, loss=loss, num_label_tokens=num_label_tokens)
 
+    def answers(self, *, step: int, num_questions: int, num_right: int, num_ended: int) -> None:
+        """Questions that were asked after ``step`` steps; 0 is the untouched model."""
+        counts = {"num_questions": num_questions, "num_right": num_right, "num_ended": num_ended}
+        self._write("answers", step=step, **counts)
+
     def warning(self, text: str) -> None:
         """Something that a person should know about this run."""
         self._write("warning", text=text)

@@ -6,7 +6,7 @@ way of ``BatchedLM``, and the reason is told.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from lm_eval.models.utils import (
@@ -21,7 +21,7 @@ from bakeoff.worker.answer_attention import AnswerAttention
 from bakeoff.worker.answer_probe import expected_logits, require_same_logits
 from bakeoff.worker.answering import Answer, Answering, Question
 from bakeoff.worker.choosing import Continuation, log_probabilities
-from bakeoff.worker.lm_batches import BatchedLM, Ending
+from bakeoff.worker.lm_batches import BatchedLM, Ending, Keep
 from bakeoff.worker.stops import Stops
 
 _FOLLOWED = frozenset(
@@ -35,7 +35,7 @@ _FOLLOWED = frozenset(
 
 
 class AnsweringLM(BatchedLM):
-    """Answers the requests of ONE task; afterwards ``endings`` says how each answer ended."""
+    """Answers requests; afterwards ``endings`` says how each answer ended."""
 
     generation = "continuous batching without padding"
     """How the requests were answered."""
@@ -43,17 +43,15 @@ class AnsweringLM(BatchedLM):
     _is_probed: bool = False
 
     @override
-    def generate_until(self, requests: list[Any], **options: Any) -> list[str]:
-        """One answer a request, in the order of the requests."""
-        prompts = [self.tok_encode(request.args[0]) for request in requests]
-        self._fit_max_length(requests, [len(prompt) for prompt in prompts])
+    def _answer_requests(self, requests: list[Any], left: list[int], keep: Keep) -> None:
         try:
             self._require_greedy(requests)
-            with self._attention(prompts) as attention:
-                return self._generate(attention, requests, prompts)
+            prompts = {index: self.tok_encode(requests[index].args[0]) for index in left}
+            with self._attention(list(prompts.values())) as attention:
+                self._generate(attention, requests, prompts, keep)
         except NotImplementedError as error:
             self._go_plainly(error)
-            return super().generate_until(requests, **options)
+            super()._answer_requests(requests, left, keep)
 
     def _loglikelihood_tokens(
         self, requests: list[Any], *arguments: Any, **options: Any
@@ -72,44 +70,47 @@ class AnsweringLM(BatchedLM):
             return super()._loglikelihood_tokens(requests, *arguments, **options)
 
     def _generate(
-        self, attention: AnswerAttention, requests: list[Any], prompts: list[list[int]]
-    ) -> list[str]:
-        self._events.progress(0, len(requests), "questions")
-        answers: dict[int, Answer] = {}
-        texts: dict[int, str] = {}
-        for numbers in _by_settings(requests):
+        self,
+        attention: AnswerAttention,
+        requests: list[Any],
+        prompts: dict[int, list[int]],
+        keep: Keep,
+    ) -> None:
+        num_done = len(requests) - len(prompts)
+        for numbers in _by_settings(requests, list(prompts)):
             until, max_new_tokens = self._ends(requests[numbers[0]])
             room = self.max_length - max_new_tokens
-            questions = {n: Question(prompts[n][-room:], max_new_tokens) for n in numbers}
-            self._answer(self._answering(attention, until), questions, answers, len(requests))
-            for number in numbers:
-                text = self.tok_decode(answers[number].token_ids)
-                texts[number] = postprocess_generated_text(text, until, None)
-        for number, request in enumerate(requests):
-            ended = answers[number]
-            ending = Ending(num_tokens=len(ended.token_ids), hit_limit=ended.hit_limit)
-            self.endings.setdefault(request.doc_id, ending)
-        return [texts[number] for number in range(len(requests))]
+            left = {n: Question(prompts[n][-room:], max_new_tokens) for n in numbers}
+
+            def answered(
+                number: int,
+                answer: Answer,
+                until: list[str] = until,
+                left: dict[int, Question] = left,
+            ) -> None:
+                nonlocal num_done
+                num_done += 1
+                del left[number]
+                text = postprocess_generated_text(self.tok_decode(answer.token_ids), until, None)
+                keep(number, text, _ending(answer))
+                self._events.progress(num_done, len(requests), "questions")
+
+            self._answer(self._answering(attention, until), left, answered)
 
     def _answer(
         self,
         answering: Answering,
-        questions: dict[int, Question],
-        answers: dict[int, Answer],
-        num_requests: int,
+        left: dict[int, Question],
+        on_answer: Callable[[int, Answer], None],
     ) -> None:
-        """Add to ``answers``, with fewer rows at a time once memory has run out."""
+        """Answer until none is ``left``, with fewer rows at a time once memory has run out."""
 
-        def keep(number: int, answer: Answer) -> None:
-            answers[number] = answer
-            self._events.progress(len(answers), num_requests, "questions")
-
-        def answer(left: list[int]) -> None:
+        def answer(numbers: list[int]) -> None:
             answering.num_slots = self.batch_size_per_gpu
-            answering.run({number: questions[number] for number in left}, keep)
+            answering.run({number: left[number] for number in numbers}, on_answer)
 
-        while left := [number for number in questions if number not in answers]:
-            self._fits(answer, left)
+        while left:
+            self._fits(answer, list(left))
 
     def _answering(self, attention: AnswerAttention, until: list[str]) -> Answering:
         return Answering(
@@ -174,9 +175,13 @@ class AnsweringLM(BatchedLM):
             )
 
 
-def _by_settings(requests: list[Any]) -> list[list[int]]:
-    """Numbers of the requests, those with equal settings together."""
+def _ending(answer: Answer) -> Ending:
+    return Ending(len(answer.token_ids), answer.hit_limit, answer.stop_reason, answer.seconds)
+
+
+def _by_settings(requests: list[Any], numbers: list[int]) -> list[list[int]]:
+    """Numbers of requests, those with equal settings together."""
     groups: dict[str, list[int]] = {}
-    for number, request in enumerate(requests):
-        groups.setdefault(repr(request.args[1]), []).append(number)
+    for number in numbers:
+        groups.setdefault(repr(requests[number].args[1]), []).append(number)
     return list(groups.values())

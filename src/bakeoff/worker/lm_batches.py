@@ -7,8 +7,10 @@ fit in memory is tried again at half the size.
 """
 
 import gc
+import sys
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -20,6 +22,8 @@ from transformers import StoppingCriteria, StoppingCriteriaList
 
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError, is_out_of_memory
+from bakeoff.worker.lm_batch_size import free_bytes, rows_that_fit
+from bakeoff.worker.lm_journal import Journal, request_keys
 from bakeoff.worker.stops import Stops
 
 _CHOICE_BATCHES_PER_REPORT = 16
@@ -35,6 +39,18 @@ class Ending:
     hit_limit: bool
     """Neither a stop string nor the end-of-sequence token came before the limit."""
 
+    stop_reason: str = "token_limit"
+    """``end_token``, ``stop_string`` or ``token_limit``."""
+
+    seconds: float | None = field(default=None, compare=False)
+    """From the reading of the prompt on, with others beside it."""
+
+    num_prompt_tokens: int | None = None
+
+
+Keep = Callable[[int, str, Ending], None]
+"""Is told the number of a request, its answer and how that ended."""
+
 
 class RowStops(StoppingCriteria):
     """Ends each row of a batch at its own first stop string or end-of-sequence token."""
@@ -44,6 +60,9 @@ class RowStops(StoppingCriteria):
         self._num_prompt_tokens = num_prompt_tokens
         self.num_tokens: list[int | None] = []
         """Of each row, the tokens generated until it ended; None while it goes on."""
+
+        self._began = time.monotonic()
+        self._reasons: dict[int, tuple[str, float]] = {}
 
     def __call__(self, input_ids: torch.Tensor, scores: Any, **_: Any) -> torch.Tensor:
         """``input_ids`` has shape (rows, tokens); gives one bool a row: has it ended?"""
@@ -55,14 +74,17 @@ class RowStops(StoppingCriteria):
         for row, has_ended in zip(going, ended, strict=True):
             if has_ended:
                 self.num_tokens[row] = generated.shape[1]
+                reason = self._stops.reason(generated[row, -1:].tolist())
+                self._reasons[row] = (reason, time.monotonic() - self._began)
         return torch.tensor(
             [length is not None for length in self.num_tokens], device=input_ids.device
         )
 
     def endings(self, num_generated_tokens: int) -> list[Ending]:
+        cut = "token_limit", time.monotonic() - self._began
         return [
-            Ending(num_tokens=length or num_generated_tokens, hit_limit=length is None)
-            for length in self.num_tokens
+            Ending(length or num_generated_tokens, length is None, *self._reasons.get(row, cut))
+            for row, length in enumerate(self.num_tokens)
         ]
 
 
@@ -72,7 +94,7 @@ def _always(date: str) -> Callable[[str], str]:
 
 
 class BatchedLM(HFLM):
-    """Answers the requests of ONE task; afterwards ``endings`` says how each answer ended."""
+    """Answers requests; afterwards ``endings`` says how each answer ended."""
 
     generation = "padded batches by transformers"
     """How the requests were answered."""
@@ -82,22 +104,38 @@ class BatchedLM(HFLM):
         model: Any,
         tokenizer: Any,
         *,
-        batch_size: int,
+        batch_size: int | str,
         events: Events,
         chat_date: str | None = None,
+        journal: Journal | None = None,
     ) -> None:
+        """Load nothing: the model is there.
+
+        Args:
+            model: that is asked.
+            tokenizer: its own.
+            batch_size: questions at a time; ``auto``: as many as memory allows.
+            events: where progress is told.
+            chat_date: today, for a chat template that asks.
+            journal: where answers are kept and those of a killed process are found.
+        """
         super().__init__(
             pretrained=model,
             tokenizer=tokenizer,
             backend="causal",
-            batch_size=batch_size,
+            batch_size=1 if batch_size == "auto" else batch_size,
             # What is handed to a template goes before what transformers lends it.
             chat_template_args=None if chat_date is None else {"strftime_now": _always(chat_date)},
         )
         self._events = events
         self._batch_endings: list[Ending] = []
-        self.endings: dict[int, Ending] = {}
-        """By position of the item in its split."""
+        self._chooses_batch_size = batch_size == "auto"
+        self._journal = journal
+        self.endings: dict[tuple[str | None, int | None], Ending] = {}
+        """By task and position of the item in its split."""
+
+        self.limits_of_new_tokens: set[int] = set()
+        """Of the requests."""
 
         self.stop_strings: list[str] = []
         """What ended an answer, the end-of-sequence token as text included."""
@@ -132,58 +170,114 @@ class BatchedLM(HFLM):
         """One answer a request, in the order of the requests."""
         lengths = [len(self.tok_encode(request.args[0])) for request in requests]
         self._fit_max_length(requests, lengths)
+        self._choose_batch_size(self.max_length, len(requests))
+        answers: dict[int, str] = {}
+        keys = request_keys(requests)
+
+        def keep(index: int, text: str, ending: Ending) -> None:
+            answers[index] = text
+            ending = replace(ending, num_prompt_tokens=lengths[index])
+            self.endings.setdefault((requests[index].task_name, requests[index].doc_id), ending)
+            self._add(keys[index], [text, asdict(ending)])
+
+        for index, (text, ending) in self._found(keys, "questions"):
+            answers[index] = text
+            place = requests[index].task_name, requests[index].doc_id
+            self.endings.setdefault(place, Ending(**ending))
+        left = [index for index in range(len(requests)) if index not in answers]
+        self._events.progress(len(answers), len(requests), "questions")
+        if left:
+            self._answer_requests(requests, left, keep)
+        return [answers[index] for index in range(len(requests))]
+
+    def _answer_requests(self, requests: list[Any], left: list[int], keep: Keep) -> None:
+        """Answer those with the numbers ``left``, telling ``keep`` each."""
+        lengths = {index: len(self.tok_encode(requests[index].args[0])) for index in left}
 
         def key(index: int) -> tuple[str, int, str]:
             # The order that the harness gives a batch, so that rows and requests stay in step.
             prompt, settings = requests[index].args[:2]
             return repr(settings), -lengths[index], prompt
 
-        answers: dict[int, str] = {}
-
         def answer(indices: list[int]) -> None:
             self._batch_endings = []
             batch = [requests[index] for index in indices]
             texts = HFLM.generate_until(self, batch, disable_tqdm=True)
-            answers.update(zip(indices, texts, strict=True))
-            for request, ending in zip(batch, self._batch_endings, strict=True):
-                self.endings.setdefault(request.doc_id, ending)
+            for index, text, ending in zip(indices, texts, self._batch_endings, strict=True):
+                keep(index, text, ending)
 
-        self._in_batches(sorted(range(len(requests)), key=key), answer, unit="questions")
-        return [answers[index] for index in range(len(requests))]
+        self._in_batches(sorted(left, key=key), answer, total=len(requests), unit="questions")
 
     def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         """Log-probability of each request's continuation, in the order of the requests."""
-        scored: list[tuple[float, bool]] = []
+        keys = request_keys(requests)
+        if self._chooses_batch_size:
+            longest = max(len(self.tok_encode("".join(request.args))) for request in requests)
+            self._choose_batch_size(longest, len(requests), all_logits=True)
+        scored = {index: (found[0], found[1]) for index, found in self._found(keys, "choices")}
 
         def score(indices: list[int]) -> None:
             batch = [requests[index] for index in indices]
-            scored.extend(HFLM.loglikelihood(self, batch, disable_tqdm=True))
+            for index, found in zip(
+                indices, HFLM.loglikelihood(self, batch, disable_tqdm=True), strict=True
+            ):
+                scored[index] = found
+                self._add(keys[index], found)
 
         # Neighbours are the choices of one question, which the harness scores together.
+        left = [index for index in range(len(requests)) if index not in scored]
+        self._events.progress(len(scored), len(requests), "choices")
         self._in_batches(
-            list(range(len(requests))),
+            left,
             score,
+            total=len(requests),
             unit="choices",
             batches_per_report=_CHOICE_BATCHES_PER_REPORT,
         )
-        return scored
+        return [scored[index] for index in range(len(requests))]
+
+    def _found(self, keys: list[str], unit: str) -> list[tuple[int, Any]]:
+        """By number of the request, what an earlier process kept of it."""
+        if self._journal is None:
+            return []
+        found = [(index, self._journal.find(key)) for index, key in enumerate(keys)]
+        known = [(index, answer) for index, answer in found if answer is not None]
+        if known:
+            sys.stdout.write(f"going on: {len(known)} of {len(keys)} {unit} were done before\n")
+        return known
+
+    def _add(self, key: str, answer: Any) -> None:
+        if self._journal is not None:
+            self._journal.add(key, answer)
 
     def _in_batches(
         self,
         indices: list[int],
         work: Callable[[list[int]], None],
         *,
+        total: int,
         unit: str,
         batches_per_report: int = 1,
     ) -> None:
         """Work through ``indices`` in order, with smaller batches once one did not fit."""
-        done = 0
-        self._events.progress(0, len(indices), unit)
+        done, before = 0, total - len(indices)
         while done < len(indices):
             batch = indices[done : done + self.batch_size_per_gpu * batches_per_report]
             if self._fits(work, batch):
                 done += len(batch)
-                self._events.progress(done, len(indices), unit)
+                self._events.progress(before + done, total, unit)
+
+    def _choose_batch_size(
+        self, num_tokens: int, num_rows: int, *, all_logits: bool = False
+    ) -> None:
+        if self._chooses_batch_size:
+            self.batch_size_per_gpu = rows_that_fit(
+                self.model,
+                num_tokens=num_tokens,
+                num_rows=num_rows,
+                free_bytes=free_bytes(self.device),
+                all_logits=all_logits,
+            )
 
     def _fits(self, work: Callable[[list[int]], None], batch: list[int]) -> bool:
         """Do the work; when memory runs out, halve the batch size and say False."""
@@ -207,6 +301,7 @@ class BatchedLM(HFLM):
     def _fit_max_length(self, requests: list[Any], lengths: list[int]) -> None:
         """Room for the longest prompt and its answer; the harness takes the model's maximum."""
         limits = [self._max_new_tokens(request) for request in requests]
+        self.limits_of_new_tokens.update(limits)
         needed = max(length + limit for length, limit in zip(lengths, limits, strict=True))
         self._max_length = None
         possible = self.max_length

@@ -17,6 +17,7 @@ from bakeoff.worker.probe import Probe
 from bakeoff.worker.rows import Row, RowList
 from bakeoff.worker.schedule import rate_factor
 from bakeoff.worker.settings import TrainSettings
+from bakeoff.worker.watch_answers import Watch
 
 
 @dataclass
@@ -35,6 +36,7 @@ class Loop:
     events: Events
     checkpoints: Checkpoints
     probe: Probe | None = None
+    watch: Watch | None = None
     lanes: Lanes | None = None
     """None: one pass after the other."""
 
@@ -45,6 +47,7 @@ class Loop:
         done = self._resume()
         if done == 0:
             self._validate(0)
+            self._ask(0)
         self.events.phase("train")
         for indices in self.order.steps(done, self.num_steps):
             self._step(done, [self.rows[index] for index in indices])
@@ -136,10 +139,20 @@ class Loop:
         if is_last or (validate_every and done % validate_every == 0):
             self._validate(done)
             self._back_to_training(is_last)
+        if self._ask(done):
+            self._back_to_training(is_last)
         if save_every and done % save_every == 0 and not is_last:
             self.events.phase("save")
             self.checkpoints.save(done, self.trainee.trained, self.optimizer)
             self._back_to_training(is_last)
+
+    def _ask(self, done: int) -> bool:
+        """A few questions where it is due; whether any were asked."""
+        if self.watch is None or not self.watch.is_due(done, self.num_steps):
+            return False
+        self.events.phase("evaluate")
+        self.watch.ask(self.trainee.model, done, self.events)
+        return True
 
     def _back_to_training(self, is_last: bool) -> None:  # noqa: FBT001
         if not is_last:

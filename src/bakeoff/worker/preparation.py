@@ -29,7 +29,8 @@ from bakeoff.worker.rows import (
 FOLDER = "tokens"
 """Beside the data."""
 
-_CHUNK_LINES = 4096
+_CHUNK_LINES = 256
+"""Enough for every core; the tokens of larger chunks fall out of the caches, and take memory."""
 _VERSION = 1
 """Raised when the same text would become other rows."""
 

@@ -29,7 +29,7 @@ class Row:
     @property
     def num_targets(self) -> int:
         """Labels that a next-token prediction can learn: all but that of the very first token."""
-        return sum(label != IGNORED for label in self.labels[1:])
+        return max(0, len(self.labels) - 1) - self.labels[1:].count(IGNORED)
 
     def to_bytes(self) -> bytes:
         """Token ids, then labels, each a signed 64-bit number."""

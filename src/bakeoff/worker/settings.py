@@ -68,6 +68,15 @@ class FreezeSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WatchSettings:
+    """``bakeoff.schema.plan.Watch``."""
+
+    every: int
+    num_questions: int
+    max_new_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
 class TrainJob:
     model_dir: Path
     data_dir: Path
@@ -78,6 +87,7 @@ class TrainJob:
     train: TrainSettings
     lora: LoraSettings | None
     freeze: FreezeSettings | None
+    watch: WatchSettings | None = None
     probe: bool = False
     """Whether to write down what the training really does (``bakeoff.worker.probe``)."""
 
@@ -85,12 +95,12 @@ class TrainJob:
     def digest(self) -> str:
         """Equal for jobs that must give equal results, wherever their files lie.
 
-        How often checkpoints are written changes nothing in them.
+        How often checkpoints are written, and what is asked meanwhile, changes nothing in them.
         """
         values = dataclasses.asdict(self)
         for place in ("model_dir", "data_dir"):
             del values[place]
-        del values["train"]["save_every"]
+        del values["train"]["save_every"], values["watch"]
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8")).hexdigest()
 
 
@@ -104,5 +114,6 @@ def read_job(raw: dict[str, Any]) -> TrainJob:
             "train": TrainSettings(**raw["train"]),
             "lora": LoraSettings(**raw["lora"]) if raw["lora"] is not None else None,
             "freeze": FreezeSettings(**raw["freeze"]) if raw.get("freeze") is not None else None,
+            "watch": WatchSettings(**raw["watch"]) if raw.get("watch") is not None else None,
         }
     )

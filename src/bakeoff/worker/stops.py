@@ -15,6 +15,10 @@ class Stops:
         # than one a byte.
         self.window = max((len(stop.encode("utf-8")) for stop in self._stops), default=1) + 1
 
+    def reason(self, answer: Sequence[int]) -> str:
+        """Of an answer that has ended: ``end_token`` or ``stop_string``."""
+        return "end_token" if answer[-1] in self._eos_ids else "stop_string"
+
     def ended(self, tails: Sequence[Sequence[int]]) -> list[bool]:
         """Whether each answer ends with its newest token.
 

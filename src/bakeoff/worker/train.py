@@ -32,6 +32,7 @@ from bakeoff.worker.probe import Probe
 from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
+from bakeoff.worker.watch_answers import make_watch
 
 ARTEFACT = "artefact"
 RESULT = "result.json"
@@ -70,8 +71,9 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     )
     loop = _build_loop(job, trainee, train, validation, events=events, checkpoints=checkpoints)
     _check_first_batch(loop, end_token(tokenizer))
+    loop.watch = make_watch(job.watch, tokenizer, validation.rows)
     if job.probe:
-        loop.validation_rows = []
+        loop.watch, loop.validation_rows = None, []
         loop.probe = Probe()
         loop.probe.watch(trainee.model, tokenizer=tokenizer, adapter=trainee.saved)
     loop.run()

@@ -1,0 +1,43 @@
+"""`bakeoff cluster check`."""
+
+from dataclasses import asdict
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from bakeoff.cli.output import out, print_json
+from bakeoff.cli.places import DEFAULT_RUNS_DIR, RunsDir
+
+commands = typer.Typer(no_args_is_help=True, help="A Ray cluster for `execution: ray`.")
+
+
+@commands.command("check")
+def check(
+    address: Annotated[
+        str, typer.Option(help="Of the cluster's head; `auto`: the one this machine is part of.")
+    ] = "auto",
+    runs_dir: RunsDir = DEFAULT_RUNS_DIR,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """What each machine has and lacks: devices, versions, whether it sees the runs folder."""
+    from bakeoff.runner.ray_check import check_cluster
+    from bakeoff.schema.recipe_machine import RaySpec
+
+    runs_dir.mkdir(parents=True, exist_ok=True)
+    found = check_cluster(RaySpec(address=address), runs_dir.resolve())
+    if as_json:
+        print_json([asdict(node) for node in found])
+    else:
+        table = Table(box=None, pad_edge=False)
+        for header in ("node", "host", "CPUs", "GPUs", "memory", "bakeoff", "runs folder", ""):
+            table.add_column(header)
+        for node in found:
+            shares = {True: "shared", False: "sent back", None: "?"}[node.shares_runs]
+            told = "; ".join(node.problems) or "ready"
+            table.add_row(
+                node.node, node.host, f"{node.cpus:g}", f"{node.gpus:g}", f"{node.memory_gb:g} GB",
+                node.bakeoff or "?", shares, told,
+            )  # fmt: skip
+        out().print(table)
+    raise typer.Exit(1 if any(node.problems for node in found) else 0)
