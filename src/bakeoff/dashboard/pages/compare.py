@@ -10,6 +10,7 @@ from fastapi.responses import HTMLResponse, Response
 
 from bakeoff.base.errors import UserError
 from bakeoff.compare.curves import AXES_OF_CURVES, FIELDS_OF_CURVES, curve_of, curve_rows
+from bakeoff.compare.methods import seed_siblings
 from bakeoff.compare.names import name_runs, named_in_text
 from bakeoff.compare.runs import compare_runs
 from bakeoff.compare.tables import load_all_samples, study_rows
@@ -26,6 +27,7 @@ from bakeoff.schema.record import Record
 
 router = APIRouter()
 MOST_RUNS = 24
+_MOST_SIBLINGS = 200
 _comparisons: Memo[Comparison] = Memo(size=32)
 Runs = Annotated[list[str], Query(alias="run", max_length=MOST_RUNS)]
 
@@ -121,7 +123,7 @@ def _groups(view: View, found: Chosen, base: str) -> Any:
 def _group(view: View, found: Chosen, task: str, shots: int, evals: list[Record]) -> Group:
     comparison, refusal = None, None
     if len(evals) > 1:
-        known = [*found.trainings, *found.evals]
+        known = _known(view, found)
         ids = [record.run_id for record in known]
         key = (
             view.site.runs_dir,
@@ -134,20 +136,32 @@ def _group(view: View, found: Chosen, task: str, shots: int, evals: list[Record]
             )
         except UserError as error:
             refusal = error
-    lines = tuple(_lines(view, comparison)) if comparison is not None else ()
+    lines = tuple(_lines(view, comparison, found)) if comparison is not None else ()
     return Group(task, shots, tuple(evals), comparison, lines, refusal)
 
 
-def _lines(view: View, comparison: Comparison) -> Any:
+def _known(view: View, found: Chosen) -> list[Record]:
+    """The chosen runs and, of studies that are not too large, those with other seeds."""
+    store = view.site.store
+    studies = {study for record in found.runs for study in store.lists.studies_of(record.run_id)}
+    small = [s for s in sorted(studies) if store.lists.study_counts(s)[0] <= _MOST_SIBLINGS]
+    records = [*found.trainings, *found.evals, *(r for s in small for r in store.study_records(s))]
+    return list({record.run_id: record for record in reversed(records)}.values())
+
+
+def _lines(view: View, comparison: Comparison, found: Chosen) -> Any:
     """The headline first; the others explain it."""
     name = view.words.name
     baseline = name(named_in_text(comparison.baseline_name))
+    known = _known(view, found)
+    by_id = {record.run_id: record for record in found.evals}
     for run in sorted(comparison.compared, key=lambda run: not run.is_headline):
         text = verdict(
             run.difference,
             names=(name(run.name), baseline),
             p_adjusted=run.p_adjusted,
             num_tests=comparison.holm_family[0 if run.is_headline else 1],
+            num_seeds=len(seed_siblings(by_id[run.run_id], known)),
             language=view.words.language,
         )
         yield run, text
