@@ -10,7 +10,18 @@ from starlette.exceptions import HTTPException
 from bakeoff.base.errors import UserError
 from bakeoff.dashboard import assets
 from bakeoff.dashboard.access import Guard
-from bakeoff.dashboard.pages import answers, compare, data, entering, fit, new, run, studies, study
+from bakeoff.dashboard.pages import (
+    answers,
+    compare,
+    data,
+    entering,
+    fit,
+    new,
+    run,
+    search,
+    studies,
+    study,
+)
 from bakeoff.dashboard.render import view_of
 from bakeoff.dashboard.site import Site
 
@@ -19,7 +30,7 @@ def make_app(site: Site) -> FastAPI:
     """All pages of one store."""
     app = FastAPI(title="bakeoff", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.site = site
-    for module in (assets, entering, studies, study, data, run, answers, compare, fit):
+    for module in (assets, entering, studies, study, data, run, answers, compare, search, fit):
         app.include_router(module.router)
     if not site.read_only:
         app.include_router(new.router)

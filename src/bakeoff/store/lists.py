@@ -18,10 +18,13 @@ SORTS: Mapping[str, str] = {
 }
 """What a list can be sorted by."""
 
+_DONE = "('finished', 'cancelled')"
+"""A search ends trials early: that is no failure."""
+
 State = Literal["", "finished", "failed", "left"]
 _STATES: Mapping[str, str] = {
-    "finished": "r.status = 'finished'",
-    "failed": "r.status IS NOT NULL AND r.status != 'finished'",
+    "finished": f"r.status IN {_DONE}",
+    "failed": f"r.status NOT IN {_DONE}",
     "left": "r.status IS NULL",
 }
 
@@ -52,7 +55,7 @@ class Lists:
         """Summaries, the newest first."""
         where, values = _like("s.name", asked.words)
         query = f"""
-            SELECT s.facts, COUNT(*), SUM(r.status = 'finished'), SUM(r.status != 'finished'),
+            SELECT s.facts, COUNT(*), SUM(r.status IN {_DONE}), SUM(r.status NOT IN {_DONE}),
               SUM(p.kind = 'train'), SUM(p.kind = 'eval'),
               MAX(CASE WHEN r.is_tuned THEN r.score END),
               MAX(CASE WHEN NOT r.is_tuned THEN r.score END)
@@ -78,7 +81,7 @@ class Lists:
         """Runs in all, finished ones, failed ones."""
         with self._index.transaction() as database:
             row = database.execute(
-                "SELECT COUNT(*), SUM(r.status = 'finished'), SUM(r.status != 'finished') "
+                f"SELECT COUNT(*), SUM(r.status IN {_DONE}), SUM(r.status NOT IN {_DONE}) "  # noqa: S608
                 "FROM study_runs p LEFT JOIN runs r ON r.run_id = p.run_id WHERE p.study = ?",
                 (name,),
             ).fetchone()

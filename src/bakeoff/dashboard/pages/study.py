@@ -13,6 +13,7 @@ from bakeoff.dashboard import figures
 from bakeoff.dashboard.jobs import Jobs
 from bakeoff.dashboard.naming import name_of
 from bakeoff.dashboard.pages.asking import AskedFor, Shown, known_study, missing
+from bakeoff.dashboard.pages.search import kinds_of
 from bakeoff.dashboard.pivot import MEASURES, pivot
 from bakeoff.dashboard.progress import study_progress
 from bakeoff.dashboard.render import View
@@ -37,7 +38,7 @@ def study(view: Shown, asked: AskedFor, name: str) -> Response:
         progress=progress,
         axes=_axes(view, name),
         measures=MEASURES,
-        figure_keys=FIGURES,
+        kinds=kinds_of(view.site.store.study_dir(name)),
         has_report=(view.site.store.study_dir(name) / "report" / "report.html").is_file(),
         **_table(view, name, asked),
     )
