@@ -31,6 +31,8 @@ JobKind = Literal[
     "framework",
     "evaluate",
     "convert",
+    "fold",
+    "chat",
     "reference",
     "trial",
     "trace",

@@ -76,6 +76,11 @@ class Child:
         self.stop()
 
 
+def run_attached(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> int:
+    """A process that talks with the person at this terminal; its exit code."""
+    return subprocess.run(list(argv), env=dict(env), cwd=cwd, check=False).returncode
+
+
 _DETACHED: list[subprocess.Popen[bytes]] = []
 """Kept, so that those that have ended are collected and do not count as running."""
 

@@ -29,6 +29,7 @@ from bakeoff.cli import (
     study_commands,
     transfer_command,
     ui_command,
+    use_commands,
 )
 
 EXIT_FAILED_RUN = 1
@@ -76,6 +77,8 @@ app.command("compare")(result_commands.compare)
 app.command("samples")(samples_command.samples)
 app.command("report")(result_commands.report)
 app.command("ui")(ui_command.ui)
+app.command("chat")(use_commands.chat)
+app.command("merge")(use_commands.merge)
 app.command("doctor")(doctor_commands.doctor)
 
 data_commands.commands.command("convert")(convert_command.convert)
