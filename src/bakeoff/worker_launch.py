@@ -32,6 +32,8 @@ JobKind = Literal[
     "framework",
     "evaluate",
     "convert",
+    "fold",
+    "chat",
     "reference",
     "trial",
     "trace",
