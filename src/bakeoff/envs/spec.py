@@ -9,6 +9,9 @@ from bakeoff.schema.plan import Launch
 TORCH = "torch==2.13.0"
 """One version everywhere: frameworks that are compared run on the same kernels."""
 
+DEEPSPEED = 'deepspeed>=0.19 ; sys_platform == "linux"'
+"""Strategies `zero...`; kept out of trainings that do not use it (``worker/__main__.py``)."""
+
 TEXT_ONLY = (
     TORCH,
     # Wanted for pictures and sound; their builds are bound to one build of torch each.

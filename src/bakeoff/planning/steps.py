@@ -196,7 +196,9 @@ class _CellSteps:
             "backend": recipe.backend,
             "method": recipe.method,
             "strategy": recipe.strategy,
-            "world": World(devices_per_node=recipe.world_size),
+            "world": World(
+                num_nodes=recipe.nodes, devices_per_node=recipe.world_size // recipe.nodes
+            ),
             "device": recipe.device,
             "seed": recipe.seed,
             "train": recipe.train,
@@ -222,7 +224,8 @@ class _CellSteps:
 
 def _watch(recipe: Recipe) -> Watch | None:
     spec = recipe.evaluate
-    if not spec.every or recipe.backend != "builtin":
+    # A process of several may hold a part of the model only, which answers nothing.
+    if not spec.every or recipe.backend != "builtin" or recipe.strategy != "single":
         return None
     longest = spec.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
     return Watch(every=spec.every, num_questions=spec.every_questions, max_new_tokens=longest)

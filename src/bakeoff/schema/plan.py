@@ -44,6 +44,19 @@ class World(Document):
     num_nodes: Annotated[int, Field(ge=1)] = 1
     devices_per_node: Annotated[int, Field(ge=1)] = 1
 
+    @property
+    def num_processes(self) -> int:
+        return self.num_nodes * self.devices_per_node
+
+
+class Distribution(Document):
+    """What a strategy says to one backend about one training."""
+
+    dialect: Dialect
+    world: World
+    settings: dict[str, Any]
+    """In that dialect."""
+
 
 class Problem(Document):
     """Why a plan cannot run; ``hint`` is the change that would make it run."""

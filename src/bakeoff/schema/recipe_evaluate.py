@@ -68,8 +68,8 @@ class EvalSpec(RecipePart):
     merged model's logits are from those of the two apart."""
 
     every: Count = 0
-    """Ask a few validation rows each so many steps of a training (built-in trainer); 0: never. The
-    time is told apart from the training's."""
+    """Ask a few validation rows each so many steps of a training (built-in trainer, one device);
+    0: never. The time is told apart from the training's."""
 
     every_questions: Positive = 16
     """How many rows are asked each time."""
