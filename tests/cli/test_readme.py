@@ -25,6 +25,7 @@ PAGES = [
             "fit",
             "frameworks",
             "measurement",
+            "search",
             "page",
         )
     ),

@@ -20,6 +20,7 @@ from bakeoff.cli import (
     eval_commands,
     export_command,
     fit_command,
+    join_command,
     model_commands,
     parity_command,
     recipe_commands,
@@ -67,6 +68,7 @@ def _options(
 app.command("init")(recipe_commands.init)
 app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
+app.command("join")(join_command.join)
 app.command("fit")(fit_command.fit)
 app.command("parity")(parity_command.parity)
 app.command("search")(search_command.search)

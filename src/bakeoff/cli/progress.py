@@ -235,6 +235,8 @@ def _finished_line(state: State, record: Record | None, seconds: float, *, reuse
     head = f"[{state.index}/{state.num_steps}] {state.step}"
     if record is not None and record.status != "finished":
         return Text.assemble(("✗ ", "red"), head, (f"  {record.status.replace('_', ' ')}", "red"))
+    if record is not None and record.measurement is not None:
+        seconds = record.measurement.wall_seconds  # the run may have been done on another machine
     facts = ["finished before, reused"] if reused else [show_duration(seconds)]
     if record is not None:
         facts += _facts(record)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bakeoff.compare import numbers
 from bakeoff.compare.search_words import TITLES, show_score, show_value, show_values
+from bakeoff.report.document import ReportPaths
 from bakeoff.report.figures import Figure, draw
 from bakeoff.report.page import Page, Section, Verdict, write_page
 from bakeoff.report.search_charts import (
@@ -33,8 +34,8 @@ def write_search_report(
     command_line: Sequence[str],
     *,
     recipe_text: str | None = None,
-) -> Path:
-    """Write ``report.md``, ``report.html`` and pictures into ``folder``; the page's path."""
+) -> ReportPaths:
+    """Write ``report.md``, ``report.html`` and pictures into ``folder``."""
     return write_page(search_page(result, command_line, recipe_text=recipe_text), folder)
 
 

@@ -12,6 +12,7 @@ from bakeoff.compare.pairs import MOST_MODELS, trained_pairs
 from bakeoff.compare.phrases import Language
 from bakeoff.compare.repeats import without_repeats
 from bakeoff.compare.seeds import is_grouped, num_seeds, seed_groups
+from bakeoff.compare.strategies import compare_strategies
 from bakeoff.compare.tables import (
     format_shares,
     load_all_samples,
@@ -23,6 +24,7 @@ from bakeoff.report import costs, results, settings
 from bakeoff.report.examples import Example, pick_examples
 from bakeoff.report.framework_words import summary
 from bakeoff.report.frameworks import FrameworksPart, frameworks_parts
+from bakeoff.report.strategies import StrategiesPart, strategies_parts
 from bakeoff.report.table import Table, Tone
 from bakeoff.schema.comparison import Row, SeedGroup
 from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
@@ -54,6 +56,7 @@ class View:
     rows: list[Row]
     results: Table | None
     frameworks: list[FrameworksPart]
+    strategies: list[StrategiesPart]
     filters: Table | None
     format_sentences: list[str]
     statistics: Table | None
@@ -113,6 +116,7 @@ def make_view(  # noqa: PLR0913 - the last five are facts of the study, none of 
         rows=rows,
         results=results.results_table(rows) if rows else None,
         frameworks=frameworks_parts(sides),
+        strategies=strategies_parts(compare_strategies(records)),
         filters=results.filters_table(rows),
         format_sentences=results.format_sentences(format_shares(rows)),
         statistics=results.statistics_table(rows),
