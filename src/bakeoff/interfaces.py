@@ -113,6 +113,8 @@ class EvalEngine(Protocol):
     """Generates answers and has them scored; runs in its own environment like a backend."""
 
     requirements: ClassVar[tuple[str, ...]]
+    environment: ClassVar[str | None]
+    """As of a backend."""
 
     def check(self, plan: EvalPlan) -> Sequence[Problem]: ...
 

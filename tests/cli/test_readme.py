@@ -25,6 +25,8 @@ PAGES = [
             "fit",
             "frameworks",
             "measurement",
+            "search",
+            "page",
         )
     ),
 ]

@@ -108,8 +108,8 @@ def workspace_of_study(
         temporary_dir=settings.temporary,
         silence_limit_seconds=settings.silence_limit_seconds,
         measure=settings.measure,
-        exchange=settings.exchange,
         ray=settings.ray,
+        exchange=settings.exchange,
     )
 
 

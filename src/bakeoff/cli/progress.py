@@ -19,10 +19,10 @@ from rich.progress import (
 from rich.text import Text
 
 from bakeoff.cli.estimate import Estimate, Estimator
-from bakeoff.cli.step_names import describe
 from bakeoff.compare.numbers import num_bytes
 from bakeoff.compare.numbers import seconds as show_duration
 from bakeoff.runner.observer import Observer, Position
+from bakeoff.runner.step_names import describe
 from bakeoff.schema.events import (
     AnswersEvent,
     Event,
@@ -235,6 +235,8 @@ def _finished_line(state: State, record: Record | None, seconds: float, *, reuse
     head = f"[{state.index}/{state.num_steps}] {state.step}"
     if record is not None and record.status != "finished":
         return Text.assemble(("✗ ", "red"), head, (f"  {record.status.replace('_', ' ')}", "red"))
+    if record is not None and record.measurement is not None:
+        seconds = record.measurement.wall_seconds  # the run may have been done on another machine
     facts = ["finished before, reused"] if reused else [show_duration(seconds)]
     if record is not None:
         facts += _facts(record)

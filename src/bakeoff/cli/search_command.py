@@ -28,9 +28,10 @@ def search(
     Safe to repeat and to kill: it goes on where it was.
     """
     from bakeoff.cli.search_view import SearchView, search_summary
-    from bakeoff.report.search_report import write_search_report
+    from bakeoff.cli.summary import print_report_paths, write_study_report
     from bakeoff.search.prepare import prepare_search
     from bakeoff.search.run import SearchRunner
+    from bakeoff.store.runs import Store
 
     chosen = [*(overrides or []), *([f"search.budget.runs={trials}"] if trials else [])]
     workspace = workspace_of_study(
@@ -41,18 +42,12 @@ def search(
         result = SearchRunner(
             prepared, workspace, view.observe, say=view.say, on_trial=view.trial_ended
         ).run()
-    folder = workspace.runs_dir / "studies" / result.study
-    html = write_search_report(
-        result,
-        folder / "report",
-        workspace.command_line,
-        recipe_text=prepared.tree.text,
-    )
+    paths = write_study_report(Store(workspace.runs_dir), result.study, None)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
         out().print(search_summary(result))
-        out().print(f"report  {html}", soft_wrap=True, markup=False)
+        print_report_paths(paths, out())
     raise typer.Exit(0 if result.recommended is not None or len(result.objective) > 1 else 1)
 
 

@@ -12,11 +12,11 @@ from rich.text import Text
 
 from bakeoff.cli.progress import PHASES
 from bakeoff.compare import numbers
-from bakeoff.compare.search_words import HIGHER_IS_BETTER, TITLES, show_score, show_values
+from bakeoff.compare.search_words import TITLES, show_score, show_values
 from bakeoff.runner.observer import Observer, Position
 from bakeoff.schema.events import Event, PhaseEvent, StepEvent
 from bakeoff.schema.plan import Plan, Step, TrainPlan
-from bakeoff.schema.recipe_search import Objective, SearchSpec
+from bakeoff.schema.recipe_search import SearchSpec
 from bakeoff.schema.record import Record
 from bakeoff.schema.search import SearchResult, Trial
 
@@ -31,7 +31,6 @@ class SearchView:
         self._spec = spec
         self._num_planned = num_planned
         self._lock = threading.Lock()
-        self._best: float | None = None
         columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), MofNCompleteColumn())
         self._progress = Progress(
             *columns, console=console, transient=True, disable=not console.is_terminal
@@ -60,7 +59,7 @@ class SearchView:
         finally:
             self._progress.remove_task(task)
 
-    def trial_ended(self, trial: Trial, num_done: int) -> None:
+    def trial_ended(self, trial: Trial, num_done: int, is_best: bool) -> None:
         of_all = f"/{self._num_planned}" if self._num_planned is not None else ""
         mark, colour = _MARKS.get(trial.status, ("✗ ", "red"))
         told = [f"{TITLES[n]} {show_score(n, trial.objectives[n])}" for n in self._spec.objective]
@@ -68,7 +67,7 @@ class SearchView:
             told = [_pruned(trial)]
         elif trial.status != "finished":
             told = [(trial.error or trial.status).splitlines()[0]]
-        elif self._is_best(trial):
+        elif is_best:
             told.append("best so far")
         seconds = "found finished" if trial.reused else numbers.seconds(trial.seconds)
         self._line(
@@ -78,17 +77,6 @@ class SearchView:
                 (", ".join([*told, seconds]), "dim"),
             )
         )
-
-    def _is_best(self, trial: Trial) -> bool:
-        first: Objective = self._spec.objective[0]
-        value = trial.objectives[first]
-        if value is None:
-            return False
-        value = -value if first in HIGHER_IS_BETTER else value
-        if self._best is not None and value >= self._best:
-            return False
-        self._best = value
-        return True
 
     def _line(self, text: Text) -> None:
         with self._lock:

@@ -5,10 +5,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.text import Text
 
+from bakeoff.base.files import read_json
 from bakeoff.cli.output import err, out
 from bakeoff.report.document import ReportPaths
 from bakeoff.runner.study import StudyOutcome
 from bakeoff.runner.workspace import Workspace
+from bakeoff.schema.study import Study
 from bakeoff.store.runs import Store
 
 
@@ -31,9 +33,13 @@ def print_summary(study: str, outcome: StudyOutcome, workspace: Workspace) -> No
 
 
 def write_study_report(store: Store, study: str, output: Path | None) -> ReportPaths:
+    """What suits the study: a search and a transfer experiment have reports of their own."""
     from bakeoff.report.document import write_report
 
     found = store.study(study)
+    special = write_special_report(store, found, output)
+    if special is not None:
+        return special
     return write_report(
         study,
         store.records(study),
@@ -44,6 +50,25 @@ def write_study_report(store: Store, study: str, output: Path | None) -> ReportP
         plan=found.plan,
         command_line=found.command_line,
     )
+
+
+def write_special_report(store: Store, study: Study, output: Path | None) -> ReportPaths | None:
+    """Of a search or a transfer experiment; None for any other study."""
+    from bakeoff.report.search_report import write_search_report
+    from bakeoff.report.transfer_report import write_transfer_report
+    from bakeoff.schema.search import SearchResult
+    from bakeoff.schema.transfer import TransferResult
+
+    folder = store.study_dir(study.name)
+    to = output or folder / "report"
+    command, text = study.command_line, study.recipe_text
+    if (folder / "search.json").is_file():
+        search = SearchResult.model_validate(read_json(folder / "search.json"))
+        return write_search_report(search, to, command, recipe_text=text)
+    if (folder / "transfer.json").is_file():
+        transfer = TransferResult.model_validate(read_json(folder / "transfer.json"))
+        return write_transfer_report(transfer, to, command, recipe_text=text)
+    return None
 
 
 def print_report_paths(paths: ReportPaths, console: Console) -> None:

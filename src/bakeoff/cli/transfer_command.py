@@ -33,9 +33,10 @@ def transfer(
     further seeds. Safe to repeat and to kill.
     """
     from bakeoff.cli.progress import make_observer
-    from bakeoff.report.transfer_report import write_transfer_report
+    from bakeoff.cli.summary import print_report_paths, write_study_report
     from bakeoff.search.transfer_plan import prepare_transfer
     from bakeoff.search.transfer_run import TransferRunner
+    from bakeoff.store.runs import Store
 
     chosen = overrides or []
     workspace = workspace_of_study(
@@ -49,17 +50,12 @@ def transfer(
         say=lambda text: err().print(Text.assemble(("note: ", "cyan"), text)),
         extend=extend,
     ).run()
-    html = write_transfer_report(
-        result,
-        workspace.runs_dir / "studies" / result.study / "report",
-        workspace.command_line,
-        recipe_text=prepared.tree.text,
-    )
+    paths = write_study_report(Store(workspace.runs_dir), result.study, None)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
         _show(result)
-        out().print(f"report  {html}", soft_wrap=True, markup=False)
+        print_report_paths(paths, out())
     raise typer.Exit(0 if result.ratios else 1)
 
 

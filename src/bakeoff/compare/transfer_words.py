@@ -16,7 +16,7 @@ def sentence_of(result: TransferResult) -> str:
         )
     if result.ranks:
         parts.append(_rank_words(result.ranks[0]))
-    return "; ".join(parts) + "."
+    return ". ".join(part[0].upper() + part[1:] for part in parts) + "."
 
 
 def _ratio_words(result: TransferResult) -> str:
@@ -56,8 +56,9 @@ def regret_words(regret: Regret) -> str:
     sure = ""
     if regret.interval is not None:
         sure = f" (95 % interval {regret.interval.low:.2g} to {regret.interval.high:.2g})"
-    doubt = ", which may be nothing" if regret.what == "undecided" else ""
-    return f"costs full fine-tuning {regret.mean or 0:.2g} nats a token{sure}{doubt}"
+    elif regret.what == "undecided":
+        sure = " (with too few seeds to tell)"
+    return f"costs full fine-tuning {regret.mean or 0:.2g} nats a token{sure}"
 
 
 def _rank_words(found: RankAgreement) -> str:

@@ -70,6 +70,13 @@ class EnvSpec:
     num_bytes: int
     """On disk, with the largest build of torch that the system gets."""
 
+    stands_for: str | None = None
+    """Name of the environment in whose place a recipe may name this one."""
+
+    answers: bool = False
+    """Whether it answers questions: its trial leaves ``answers.json``, a list with the number of
+    tokens of each answer, in place of what follows."""
+
     trial: Callable[[Trial], Launch]
     """A LoRA training by the framework's own entry point: float32, offline, one device, every step
     logged; it leaves a ``trainer_state.json`` and an adapter below ``output_dir``."""

@@ -110,41 +110,43 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def _remove_stale_figures(folder: Path, drawn: Set[str]) -> None:
     """Those that an earlier report wrote and this one did not; other files are not ours."""
-    for key in {*(drawing.key for drawing in _DRAWINGS), _LOSS, _TIMELINE, _STRATEGIES} - drawn:
+    for key in {*(drawing.key for drawing in DRAWINGS), _LOSS, _TIMELINE, _STRATEGIES} - drawn:
         (folder / f"{key}.png").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
-class _Drawing:
+class Drawing:
+    """A picture of the results table's rows."""
+
     key: str
     title: str
     caption: str
     chart: Callable[[Sequence[Row]], "alt.LayerChart | None"]
 
 
-_DRAWINGS = (
-    _Drawing(
+DRAWINGS = (
+    Drawing(
         "accuracy",
         "Right answers",
         "Share of the test questions answered right, with its 95 % interval (Wilson).",
         charts.accuracy_chart,
     ),
-    _Drawing(
+    Drawing(
         "difference",
         "Difference to the base model",
         "On the same questions, with its 95 % interval (bootstrap). Green or red where the "
         "corrected test decides, grey where chance alone may do it.",
         charts.difference_chart,
     ),
-    _Drawing(
+    Drawing(
         "formats",
         "Form or substance",
         "Answers in the expected form, and any answers whose last number is right. The gap between "
         "the two is a matter of form.",
         charts.format_chart,
     ),
-    _Drawing("time", "Training time", "Optimiser steps only.", charts.time_chart),
-    _Drawing(
+    Drawing("time", "Training time", "Optimiser steps only.", charts.time_chart),
+    Drawing(
         "memory",
         "Peak memory of training",
         "Host memory is that of the whole process tree; the results table says where it was read.",
@@ -154,7 +156,7 @@ _DRAWINGS = (
 
 
 def _draw_all(view: View, losses: Sequence[LossRow], found: Sequence[Timeline]) -> Iterator[Figure]:
-    for drawing in _DRAWINGS:
+    for drawing in DRAWINGS:
         chart = drawing.chart(view.rows)
         if chart is not None:
             key, title, caption = drawing.key, drawing.title, drawing.caption

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from bakeoff import __version__
-from bakeoff.report.document import replace_files, templates
+from bakeoff.report.document import ReportPaths, replace_files, templates
 from bakeoff.report.figures import Figure
 from bakeoff.report.table import Table
 
@@ -40,7 +40,7 @@ class Page:
     recipe_text: str | None = None
 
 
-def write_page(page: Page, folder: Path) -> Path:
+def write_page(page: Page, folder: Path) -> ReportPaths:
     """Write ``report.md``, ``report.html`` (one file, no network) and ``figures/*.png``.
 
     Pictures of an earlier report that this one does not draw go away.
@@ -57,4 +57,8 @@ def write_page(page: Page, folder: Path) -> Path:
     for path in (folder / "figures").glob("*.png"):
         if path.name not in drawn:
             path.unlink()
-    return folder / "report.html"
+    return ReportPaths(
+        folder / "report.md",
+        folder / "report.html",
+        tuple(folder / "figures" / name for name in sorted(drawn)),
+    )

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bakeoff.compare import numbers
 from bakeoff.compare.search_words import TITLES, show_score, show_value, show_values
+from bakeoff.report.document import ReportPaths
 from bakeoff.report.figures import Figure, draw
 from bakeoff.report.page import Page, Section, Verdict, write_page
 from bakeoff.report.search_charts import (
@@ -33,20 +34,24 @@ def write_search_report(
     command_line: Sequence[str],
     *,
     recipe_text: str | None = None,
-) -> Path:
-    """Write ``report.md``, ``report.html`` and pictures into ``folder``; the page's path."""
-    return write_page(
-        Page(
-            kind="Hyper-parameter search",
-            title=result.study,
-            facts=_facts(result),
-            verdicts=[_verdict(result), *_saved(result)],
-            warnings=result.notes,
-            sections=[section for section in _sections(result) if section is not None],
-            command=shlex.join(command_line),
-            recipe_text=recipe_text,
-        ),
-        folder,
+) -> ReportPaths:
+    """Write ``report.md``, ``report.html`` and pictures into ``folder``."""
+    return write_page(search_page(result, command_line, recipe_text=recipe_text), folder)
+
+
+def search_page(
+    result: SearchResult, command_line: Sequence[str], *, recipe_text: str | None = None
+) -> Page:
+    """All that the report says, its pictures drawn."""
+    return Page(
+        kind="Hyper-parameter search",
+        title=result.study,
+        facts=_facts(result),
+        verdicts=[_verdict(result), *_saved(result)],
+        warnings=result.notes,
+        sections=[section for section in _sections(result) if section is not None],
+        command=shlex.join(command_line),
+        recipe_text=recipe_text,
     )
 
 

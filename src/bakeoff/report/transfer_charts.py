@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Sequence
+from statistics import fmean, median
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.compare.transfer_words import context_words
@@ -11,9 +12,9 @@ from bakeoff.schema.transfer import Curve, TransferResult
 if TYPE_CHECKING:
     import altair as alt
 
-_SHOWN_ABOVE = 0.6
-"""The axis ends at the lowest loss and this share of the way to the highest: what diverges must
-not press the valleys flat."""
+_SHOWN_ABOVE = 1.6
+"""The axis ends so many times as far above the lowest loss as the highest of the curves' middles
+lies: what diverges must not press the valleys flat."""
 
 Rows = list[dict[str, Any]]
 
@@ -32,7 +33,9 @@ def curves_chart(curves: Sequence[Curve]) -> "alt.LayerChart | None":
         scale=alt.Scale(domain=names, range=list(colours.values())),
         legend=alt.Legend(title=None, columns=2),
     )
-    domain = _loss_domain([row["loss"] for row in points])
+    domain = _loss_domain(
+        [[p.mean for p in curve.points if p.mean is not None] for curve in curves]
+    )
     rates = [row["rate"] for row in points]
     x = alt.X(
         "rate:Q",
@@ -51,6 +54,7 @@ def curves_chart(curves: Sequence[Curve]) -> "alt.LayerChart | None":
         _chart(means).mark_line(strokeDash=[3, 3], strokeWidth=1.2, opacity=0.6),
         _chart(means).mark_point(filled=True, size=62, opacity=1),
     ]
+    fits = [row for row in fits if row["loss"] <= domain[1]]
     if fits:
         layers.insert(0, _chart(fits).mark_line(strokeWidth=2.6, opacity=0.85))
     shown = [layer.encode(x=x, y=y, color=colour) for layer in layers]
@@ -91,7 +95,7 @@ def overlay_chart(curves: Sequence[Curve]) -> "alt.LayerChart | None":
         scale=alt.Scale(domain=names, range=list(charts.SERIES[: len(names)])),
         legend=alt.Legend(title=None, columns=2),
     )
-    domain = _loss_domain([row["loss"] for row in data])
+    domain = _loss_domain([[r["loss"] for r in data if r["name"] == name] for name in names])
     x = alt.X(
         "x:Q",
         title="learning rate, times the optimum",
@@ -147,7 +151,9 @@ def regret_chart(result: TransferResult) -> "alt.LayerChart | None":
     )
     low = min(0.0, *(row["low"] for row in rows))
     high = max(result.margin, *(row["high"] for row in rows))
-    scale = alt.Scale(domain=[low, high + 0.25 * (high - low)], nice=False)
+    reach = high - low
+    # Room for a point at nought beside its name, and for the values right of the intervals.
+    scale = alt.Scale(domain=[low - 0.04 * reach, high + 0.25 * reach], nice=False)
     title = "loss above that of full fine-tuning's own best rate"
     x = alt.X("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5))
     base = _chart(rows).encode(y=y, color=colour)
@@ -174,10 +180,11 @@ def _rows(curves: Sequence[Curve]) -> tuple[Rows, Rows, Rows, Rows]:
     optima: Rows = []
     for curve in curves:
         name = context_words(curve)
+        levels = _levels(curve)
         for point in curve.points:
             points += [
-                {"name": name, "rate": point.rate, "loss": loss}
-                for loss in point.losses
+                {"name": name, "rate": point.rate, "loss": loss - level}
+                for loss, level in zip(point.losses, levels, strict=True)
                 if loss is not None
             ]
             if point.mean is not None:
@@ -202,10 +209,25 @@ def _rows(curves: Sequence[Curve]) -> tuple[Rows, Rows, Rows, Rows]:
     return points, means, fits, optima
 
 
-def _loss_domain(losses: Sequence[float]) -> list[float]:
-    lowest, highest = min(losses), max(losses)
-    reach = _SHOWN_ABOVE * (highest - lowest) or 1.0
-    return [lowest - 0.08 * reach, lowest + reach]
+def _levels(curve: Curve) -> list[float]:
+    """What each seed adds at all rates, which the pairing takes out."""
+    whole = [point for point in curve.points if point.mean is not None]
+    num_seeds = max(len(point.losses) for point in curve.points)
+    if not whole:
+        return [0.0] * num_seeds
+    return [
+        fmean((point.losses[seed] or 0.0) - (point.mean or 0.0) for point in whole)
+        for seed in range(num_seeds)
+    ]
+
+
+def _loss_domain(losses: Sequence[Sequence[float]]) -> list[float]:
+    """Of the means, curve by curve."""
+    known = [row for row in losses if row]
+    lowest, highest = min(map(min, known)), max(map(max, known))
+    reach = _SHOWN_ABOVE * (max(median(row) for row in known) - lowest) or 0.1 * abs(lowest) or 1.0
+    reach = min(reach, 1.05 * (highest - lowest) or reach)
+    return [lowest - 0.1 * reach, lowest + reach]
 
 
 def _chart(rows: Rows) -> "alt.Chart":

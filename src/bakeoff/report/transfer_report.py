@@ -6,6 +6,7 @@ from pathlib import Path
 
 from bakeoff.compare import numbers
 from bakeoff.compare.transfer_words import context_words, factor, rate, verdict_words
+from bakeoff.report.document import ReportPaths
 from bakeoff.report.figures import Figure, draw
 from bakeoff.report.page import Page, Section, Verdict, write_page
 from bakeoff.report.table import Cell, Column, Table, cells
@@ -26,20 +27,24 @@ def write_transfer_report(
     command_line: Sequence[str],
     *,
     recipe_text: str | None = None,
-) -> Path:
-    """Write ``report.md``, ``report.html`` and pictures into ``folder``; the page's path."""
-    return write_page(
-        Page(
-            kind="Transfer of the learning rate",
-            title=result.study,
-            facts=_facts(result),
-            verdicts=[_verdict(result)],
-            warnings=result.notes,
-            sections=list(_sections(result)),
-            command=shlex.join(command_line),
-            recipe_text=recipe_text,
-        ),
-        folder,
+) -> ReportPaths:
+    """Write ``report.md``, ``report.html`` and pictures into ``folder``."""
+    return write_page(transfer_page(result, command_line, recipe_text=recipe_text), folder)
+
+
+def transfer_page(
+    result: TransferResult, command_line: Sequence[str], *, recipe_text: str | None = None
+) -> Page:
+    """All that the report says, its pictures drawn."""
+    return Page(
+        kind="Transfer of the learning rate",
+        title=result.study,
+        facts=_facts(result),
+        verdicts=[_verdict(result)],
+        warnings=result.notes,
+        sections=list(_sections(result)),
+        command=shlex.join(command_line),
+        recipe_text=recipe_text,
     )
 
 
@@ -80,7 +85,8 @@ def _sections(result: TransferResult) -> Iterator[Section]:
             tables=[_regrets(result)],
             figures=list(_regret_figure(result)),
         )
-    yield Section(heading="All losses", tables=[_losses(curve) for curve in result.curves])
+    for curve in result.curves:
+        yield Section(heading=f"Losses of {context_words(curve)}", tables=[_losses(curve)])
     yield Section(heading="What this does not show", sentences=[_LIMITS])
 
 
@@ -91,9 +97,9 @@ def _curve_figures(result: TransferResult) -> Iterator[Figure]:
             chart,
             key="curves",
             title="Loss over the learning rate",
-            caption="Rings: seeds; dots: their mean; thick: the fitted parabola. The triangle on "
-            "the axis is the optimum, its bar the 95 % interval. Losses beyond the axis lie on its "
-            "upper edge.",
+            caption="Rings: seeds, what each adds at all rates taken out; dots: their mean; thick: "
+            "the fitted parabola. The triangle on the axis is the optimum, its bar the 95 % "
+            "interval. Losses beyond the axis lie on its upper edge.",
         )
     chart = overlay_chart(result.curves)
     if chart is not None:
@@ -241,7 +247,7 @@ def _regrets(result: TransferResult) -> Table:
         Column("", "left"),
     ]
     note = (
-        "`LoRA's rate / fitted` divides the rate that LoRA's last seed alone chose by the ratio "
+        "LoRA's rate / fitted: the rate that LoRA's last seed alone chose, divided by the ratio "
         "that the other seeds gave, so that it does not know what it is held against."
     )
     if result.random_regret is not None:
@@ -260,7 +266,7 @@ def _losses(curve: Curve) -> Table:
         for point in curve.points
     ]
     columns = [
-        Column(f"{context_words(curve)}: rate", "left"),
+        Column("Rate", "left"),
         Column("Mean"),
         *(Column(f"Seed {index + 1}") for index in range(num_seeds)),
     ]

@@ -182,6 +182,8 @@ class Executor:
             artefact = self._artefact_of(training)
         inputs = self._inputs(step.model_id, prepared, artefact)
         inputs = replace(inputs, trained_rows=self._rows_of(training))
+        if step.environment_id is not None:
+            inputs = replace(inputs, python=self._pythons[step.environment_id])
         return eval_record(
             step,
             self._study,
@@ -242,8 +244,7 @@ class Executor:
             if name not in _OF_A_DISTRIBUTED_JOB
         }
         inherited |= self._workspace.exchange_environment
-        needs_own = isinstance(step, TrainPlan) and step.environment_id is not None
-        return isolated(inherited) if needs_own else inherited
+        return inherited if step.environment_id is None else isolated(inherited)
 
     def _inputs(
         self, model_id: str, data: _PreparedData | None, artefact_dir: Path | None = None

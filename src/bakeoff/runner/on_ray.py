@@ -13,7 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from bakeoff.base.errors import UserError
+from bakeoff.base.errors import RunError, UserError
 from bakeoff.base.files import write_text_atomic
 from bakeoff.base.locks import locked
 from bakeoff.runner.observer import Observer, Position
@@ -94,9 +94,7 @@ def _sources_of(plan: Plan, runs: Sequence[Step]) -> list[Step]:
     needed: set[str | None] = set()
     for step in runs:
         if isinstance(step, TrainPlan | EvalPlan):
-            needed |= {step.model_id, step.data_id}
-        if isinstance(step, TrainPlan):
-            needed.add(step.environment_id)
+            needed |= {step.model_id, step.data_id, step.environment_id}
     return [
         step
         for step in plan.steps
@@ -162,18 +160,12 @@ class RayStudyRunner:
     def _collect(self, ray: Any, reference: Any, plan: Plan, outcome: StudyOutcome) -> None:
         total = len(self._study.plan.steps)
         try:
-            done: Done = ray.get(reference)
-        except ray.exceptions.RayTaskError as error:
-            cause = error.as_instanceof_cause()
-            if isinstance(cause, UserError):
-                raise UserError(str(cause), hint=cause.hint) from error
-            raise
-        except ray.exceptions.RayError as error:
+            done = result_of(ray, reference)
+        except RunError as error:
             for step in plan.steps:
                 if isinstance(step, TrainPlan | EvalPlan):
-                    reason = f"its machine was lost too often: {str(error).splitlines()[0]}"
-                    outcome.skipped[run_name(step)] = reason
-                    self._observer.step_skipped(step, reason)
+                    outcome.skipped[run_name(step)] = str(error)
+                    self._observer.step_skipped(step, str(error))
             return
         collect(done, self._store)
         for step in plan.steps:
@@ -208,6 +200,26 @@ def submit(ray: Any, part: Part, spec: RaySpec) -> Any:
         retry_exceptions=False,  # a run that fails is a result; only what is lost is tried again
     )
     return task.remote(part)
+
+
+def result_of(ray: Any, reference: Any) -> Done:
+    """What a task sent back.
+
+    Raises:
+        UserError: The model or the data cannot be had there.
+        RunError: Its machine or process was lost more often than it is tried again.
+    """
+    try:
+        done: Done = ray.get(reference)
+    except ray.exceptions.RayTaskError as error:
+        cause = error.as_instanceof_cause()
+        if isinstance(cause, UserError):
+            raise UserError(str(cause), hint=cause.hint) from error
+        raise
+    except ray.exceptions.RayError as error:
+        reason = f"its machine was lost too often: {str(error).splitlines()[0]}"
+        raise RunError(reason, log_tail="") from error
+    return done
 
 
 def gpus_needed(plan: Plan, spec: RaySpec) -> float:

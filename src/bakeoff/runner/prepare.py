@@ -20,7 +20,7 @@ from bakeoff.planning.expand import Matrix, expand
 from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
-from bakeoff.runner.environments import environment_of
+from bakeoff.runner.environments import engine_environment_of, environment_of
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
 from bakeoff.schema.recipe import OF_THE_MACHINE
 from bakeoff.schema.recipe_machine import ExchangeSpec, HubSpec, MeasureSpec, RaySpec
@@ -45,10 +45,9 @@ class StudySettings:
     hub: HubSpec
     silence_limit_seconds: float
     measure: MeasureSpec
-    exchange: ExchangeSpec
     ray: RaySpec | None
     """None: runs are done here."""
-
+    exchange: ExchangeSpec
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -82,6 +81,7 @@ def prepare_tree(tree: RecipeTree, base_dir: Path, *, cache_dir: Path) -> Prepar
                 ),
                 of_data=lambda spec: data.fingerprint(spec, base_dir=base_dir),
                 environment=environment_of,
+                engine_environment=engine_environment_of,
             ),
         )
     except UserError as error:
@@ -139,8 +139,8 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
         hub=recipe.hub,
         silence_limit_seconds=60 * recipe.limits.silent_minutes,
         measure=recipe.measure,
-        exchange=recipe.exchange,
         ray=recipe.ray if recipe.execution == "ray" else None,
+        exchange=recipe.exchange,
         where=where,
         **folders,
     )
@@ -232,7 +232,8 @@ def _settings_of_nobody(tree: RecipeTree) -> Iterator[Problem]:
 def _evaluation_problems(step: EvalPlan) -> Iterator[Problem]:
     engine = ENGINES.get(step.engine)()
     yield from engine.check(step)
-    yield from _missing_requirements("evaluate.engine", step.engine, engine.requirements)
+    if engine.environment is None:
+        yield from _missing_requirements("evaluate.engine", step.engine, engine.requirements)
 
 
 def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> Iterator[Problem]:

@@ -76,8 +76,9 @@ def _packed(run_dir: Path) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
         for path in sorted(run_dir.rglob("*")):
-            if path.is_file() and "checkpoint" not in path.parts:
-                archive.add(path, arcname=str(path.relative_to(run_dir)))
+            name = path.relative_to(run_dir)
+            if path.is_file() and not name.parts[0].startswith("checkpoint"):
+                archive.add(path, arcname=str(name))
     return buffer.getvalue()
 
 

@@ -160,6 +160,9 @@ class EvalPlan(Document):
     """A folder with an adapter or a full model that no training here made; absolute."""
 
     adapter_digest: str | None = None
+    environment_id: str | None = None
+    """Where the engine runs; None: in the interpreter that runs bakeoff's own jobs."""
+
     data_id: str | None
     """None when the harness brings the task's data itself."""
 

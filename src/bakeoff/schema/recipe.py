@@ -31,6 +31,7 @@ OF_THE_MACHINE = (
     "limits",
     "measure",
     "env",
+    "exchange",
     "search",
     "transfer",
     "execution",

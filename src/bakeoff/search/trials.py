@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 from bakeoff.base.errors import RunError
 from bakeoff.runner.observer import Observer
 from bakeoff.runner.prepare import PreparedStudy
-from bakeoff.runner.study import StudyOutcome, StudyRunner
-from bakeoff.runner.workspace import Workspace
+from bakeoff.runner.ray_part import RunPart
+from bakeoff.runner.study import StudyOutcome
 from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
 from bakeoff.schema.record import Record
 from bakeoff.schema.search import Trial, TrialStatus, Values
@@ -51,18 +51,21 @@ class Trials:
         self,
         search: PreparedSearch,
         proposals: "optuna.Study",
-        workspace: Workspace,
+        run_part: RunPart,
         observe: Observe,
         note_plan: Callable[[PreparedStudy], None],
     ) -> None:
         self._search = search
         self._proposals = proposals
-        self._workspace = workspace
+        self._run_part = run_part
         self._observe = observe
         self._note_plan = note_plan
         self._lock = threading.RLock()
         self.stopping = threading.Event()
         """Set: what runs is to be ended, and nothing further begins."""
+
+    def why_stopped(self) -> str | None:
+        return "the search was stopped" if self.stopping.is_set() else None
 
     def recover(self) -> int:
         """Queue again what a killed search was doing; the number of such trials."""
@@ -140,9 +143,9 @@ class Trials:
 
     def _do(self, study: PreparedStudy, watch: TrialWatch) -> StudyOutcome:
         def why_end(step: TrainPlan | EvalPlan) -> str | None:
-            return "the search was stopped" if self.stopping.is_set() else watch.why_end(step)
+            return self.why_stopped() or watch.why_end(step)
 
-        return StudyRunner(study, self._workspace, watch, why_end=why_end).do_steps()
+        return self._run_part(study, watch, why_end)
 
     def _should_prune(self, trial: "optuna.Trial", percent: int, loss: float) -> bool:
         with self._lock, quiet():

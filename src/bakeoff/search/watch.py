@@ -32,6 +32,7 @@ class TrialWatch:
         self._should_prune = should_prune
         self._validates = False
         self._losses: list[float] = []
+        self._last_step = 0
         self._next_percent = FIRST_RUNG
         self.num_steps: int | None = None
         """Planned, once a step has told."""
@@ -40,8 +41,9 @@ class TrialWatch:
         self._reason: str | None = None
 
     def why_end(self, step: TrainPlan | EvalPlan) -> str | None:
-        """For the runner: only trainings are ended."""
-        return self._reason if isinstance(step, TrainPlan) else None
+        """For the runner: only trainings are ended, and only while they have steps to do."""
+        is_done = self.num_steps is not None and self._last_step >= self.num_steps
+        return self._reason if isinstance(step, TrainPlan) and not is_done else None
 
     @property
     def is_pruned(self) -> bool:
@@ -59,7 +61,7 @@ class TrialWatch:
             self._look(event.step, event.loss)
 
     def _on_step(self, event: StepEvent) -> None:
-        self.num_steps = event.num_steps
+        self.num_steps, self._last_step = event.num_steps, event.step
         self._losses.append(math.inf if event.loss is None else event.loss)
         percent = _percent(event.step, event.num_steps)
         if not self._validates and percent >= self._next_percent:

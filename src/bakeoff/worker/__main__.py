@@ -22,6 +22,8 @@ JOBS = {
     "framework": "bakeoff.worker.framework",
     "evaluate": "bakeoff.worker.evaluate",
     "convert": "bakeoff.worker.convert",
+    "fold": "bakeoff.worker.fold",
+    "chat": "bakeoff.worker.chat",
     "reference": "bakeoff.worker.reference",
     "trial": "bakeoff.worker.trial",
     "bench_hold": "bakeoff.worker.bench_hold",
@@ -47,7 +49,8 @@ def main(arguments: list[str]) -> int:
     from bakeoff.worker.memory_watch import WATCH
     from bakeoff.worker.parent import end_with_parent
 
-    end_with_parent()
+    if kind != "chat":  # whose input is what a person types
+        end_with_parent()
     _raise_on_signals()
     rank = int(os.environ.get("RANK", "0"))
     if rank > 0:

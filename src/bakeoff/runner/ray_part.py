@@ -1,0 +1,102 @@
+"""One small study as one Ray task that is watched from here, as a search needs it."""
+
+import contextlib
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+from bakeoff.backends import BACKENDS
+from bakeoff.base.files import write_text_atomic
+from bakeoff.runner.execute import WhyEnd
+from bakeoff.runner.observer import Observer, Position
+from bakeoff.runner.on_ray import collect, connected, result_of, submit, token_in
+from bakeoff.runner.prepare import PreparedStudy
+from bakeoff.runner.ray_task import END_WANTED, Part
+from bakeoff.runner.study import StudyOutcome, StudyRunner
+from bakeoff.runner.workspace import Workspace
+from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
+from bakeoff.schema.recipe_machine import RaySpec
+from bakeoff.store.runs import Store
+
+_LOOK_SECONDS = 0.5
+
+RunPart = Callable[[PreparedStudy, Observer, WhyEnd], StudyOutcome]
+"""Does the steps of a small study, wherever that is; safe to call from several threads."""
+
+
+def part_runner(workspace: Workspace) -> AbstractContextManager[RunPart]:
+    """Runs parts here, or on the workspace's cluster, as long as the block lasts."""
+    if workspace.ray is None:
+        return contextlib.nullcontext(
+            lambda study, observer, why_end: StudyRunner(
+                study, workspace, observer, why_end=why_end
+            ).do_steps()
+        )
+    return _on_cluster(workspace, workspace.ray)
+
+
+@contextlib.contextmanager
+def _on_cluster(workspace: Workspace, spec: RaySpec) -> Iterator[RunPart]:
+    store = Store(workspace.runs_dir)
+    with connected(spec) as ray, token_in(workspace.runs_dir) as (token, token_path):
+
+        def run(study: PreparedStudy, observer: Observer, why_end: WhyEnd) -> StudyOutcome:
+            part = Part(
+                study=study, workspace=workspace, force=False, token=token, token_path=token_path
+            )
+            watched = _Watched(study, store, observer, why_end)
+            return _run_watched(ray, part, spec, watched)
+
+        yield run
+
+
+def _run_watched(ray: Any, part: Part, spec: RaySpec, watched: "_Watched") -> StudyOutcome:
+    reference = submit(ray, part, spec)
+    while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+        watched.look()
+    watched.look()
+    done = result_of(ray, reference)
+    collect(done, watched.store)
+    for record in done.outcome.records:
+        step = next(step for step in watched.runs if run_name(step) == record.run_id)
+        watched.observer.step_finished(step, record, reused=done.outcome.num_run == 0)
+    return done.outcome
+
+
+class _Watched:
+    """Follows the runs of a part by their files, which is possible in a folder that is shared."""
+
+    def __init__(
+        self, study: PreparedStudy, store: Store, observer: Observer, why_end: WhyEnd
+    ) -> None:
+        self.store = store
+        self.observer = observer
+        self._why_end = why_end
+        self.runs = [step for step in study.plan.steps if isinstance(step, TrainPlan | EvalPlan)]
+        self._seen: dict[str, int] = {}
+        for index, step in enumerate(self.runs, start=1):
+            self._file(step).unlink(missing_ok=True)
+            if isinstance(step, TrainPlan):
+                # What an earlier attempt told is told already.
+                self._seen[step.id] = len(self._events(step))
+                observer.step_started(step, Position(index, len(self.runs)))
+
+    def look(self) -> None:
+        """Pass on what is new, and say so where a run is no longer wanted."""
+        for step in self.runs:
+            if isinstance(step, TrainPlan):
+                events = self._events(step)
+                for event in events[self._seen[step.id] :]:
+                    self.observer.event(step, event)
+                self._seen[step.id] = len(events)
+            reason = self._why_end(step)
+            if reason is not None and self._file(step).parent.is_dir():
+                write_text_atomic(self._file(step), reason)
+
+    def _events(self, step: TrainPlan) -> list[Any]:
+        run_dir = self.store.run_dir(run_name(step))
+        return list(BACKENDS.get(step.backend)().read_events(run_dir)) if run_dir.is_dir() else []
+
+    def _file(self, step: TrainPlan | EvalPlan) -> Path:
+        return self.store.run_dir(run_name(step)) / END_WANTED

@@ -1,0 +1,159 @@
+"""Studies on a Ray cluster: how a plan is cut, what is sent back, and a worker that is lost."""
+
+import json
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+import pytest
+from tests.command import bakeoff, command, environment
+
+from bakeoff.runner.on_ray import gpus_needed, parts_of
+from bakeoff.runner.prepare import prepare_study
+from bakeoff.runner.ray_task import _packed, unpack
+from bakeoff.schema.recipe_machine import RaySpec
+
+RECIPE = """
+name: spread
+model: {model}
+data: {{source: {data}, num_validation: 4}}
+device: cpu
+method: [lora, full]
+execution: ray
+train: {{precision: fp32, batch_size: 4, num_epochs: {epochs}, save_every: 20}}
+lora: {{rank: 2}}
+evaluate: {{max_new_tokens: 4, precision: fp32, limit: 2}}
+"""
+
+
+@pytest.fixture
+def recipe(tmp_path, tiny_model, tiny_data):
+    path = tmp_path / "spread.yaml"
+    text = RECIPE.format(
+        model=json.dumps(str(tiny_model)), data=json.dumps(str(tiny_data)), epochs=60
+    )
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_a_task_is_a_training_with_what_scores_it_and_brings_its_own_sources(recipe, tmp_path):
+    plan = prepare_study(recipe, ["measure.repeats=2"], cache_dir=tmp_path).plan
+    parts = [[step.kind for step in part.steps] for part in parts_of(plan)]
+    assert sorted(parts, key=len) == [
+        ["model", "data", "eval"],
+        *[["model", "data", "train", "train", "eval"]] * 2,
+    ]
+    runs = [s.id for part in parts_of(plan) for s in part.steps if s.kind in ("train", "eval")]
+    assert len(runs) == len(set(runs)) == len(plan.steps) - 2
+
+
+def test_a_task_asks_for_as_many_gpus_as_its_training_has_devices(recipe, tmp_path):
+    (_, training, *_) = parts_of(prepare_study(recipe, [], cache_dir=tmp_path).plan)
+    assert gpus_needed(training, RaySpec()) == 0  # device: cpu
+    on_gpu = prepare_study(recipe, ["device=auto"], cache_dir=tmp_path).plan
+    assert gpus_needed(parts_of(on_gpu)[1], RaySpec()) == 1
+    assert gpus_needed(training, RaySpec(gpus_per_run=0.5)) == 0.5
+
+
+def test_a_run_that_was_sent_back_is_whole_and_brings_no_checkpoints(tmp_path):
+    run = tmp_path / "there" / "train-x"
+    for name in ("artefact/adapter.safetensors", "checkpoint-00000020/step.pt", "record.json"):
+        (run / name).parent.mkdir(parents=True, exist_ok=True)
+        (run / name).write_text(name, encoding="utf-8")
+    here = tmp_path / "here" / "train-x"
+    unpack(_packed(run), here)
+    found = {str(p.relative_to(here)) for p in here.rglob("*") if p.is_file()}
+    assert found == {"artefact/adapter.safetensors", "record.json"}
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory):
+    """Address of a real cluster of this machine alone, with room for two tasks."""
+    folder = tmp_path_factory.mktemp("ray")
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    ray = Path(sys.executable).with_name("ray")
+    arguments = ["start", "--head", "--block", f"--port={port}", "--num-cpus=2",
+                 "--include-dashboard=false", "--disable-usage-stats"]  # fmt: skip
+    with (folder / "ray.log").open("wb") as log:
+        head = subprocess.Popen([ray, *arguments], stdout=log, stderr=log, cwd=folder)
+    try:
+        deadline = time.monotonic() + 120
+        while "Ray runtime started" not in (folder / "ray.log").read_text("utf-8"):
+            assert time.monotonic() < deadline
+            assert head.poll() is None, (folder / "ray.log").read_text("utf-8")
+            time.sleep(0.2)
+        yield f"127.0.0.1:{port}"
+    finally:
+        family = psutil.Process(head.pid).children(recursive=True)
+        head.send_signal(signal.SIGTERM)
+        head.wait(60)
+        for process in psutil.wait_procs(family, timeout=10)[1]:
+            process.kill()
+
+
+@pytest.mark.slow
+def test_a_study_on_a_cluster_survives_the_loss_of_a_worker_and_counts_nothing_twice(
+    tmp_path, recipe, cluster
+):
+    checked = bakeoff(tmp_path, "cluster", "check", "--address", cluster, "--json")
+    (node,) = json.loads(checked.stdout)
+    assert (node["cpus"], node["shares_runs"], node["problems"]) == (2.0, True, [])
+
+    study = subprocess.Popen(
+        command("run", recipe, "--set", f"ray.address={cluster}"),
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        stderr=(tmp_path / "err.txt").open("wb"),
+    )
+    run_dir, worker = _training_at_work(tmp_path, study)
+    worker.kill()  # Ray's own process, in the middle of a training
+    assert study.wait(400) == 0, (tmp_path / "err.txt").read_text("utf-8")
+
+    records = json.loads(bakeoff(tmp_path, "results", "--study", "spread", "--json").stdout)
+    assert len(records) == 5  # the untouched model, two trainings, their evaluations
+    assert len({record["run_id"] for record in records}) == 5
+    assert {record["status"] for record in records} == {"finished"}
+    lost = next(record for record in records if record["run_id"] == run_dir.name)
+    assert lost["measurement"]["num_attempts"] == 2
+    steps = [point["step"] for point in lost["losses"] if point["split"] == "train"]
+    assert steps == list(range(1, lost["measurement"]["num_steps"] + 1))
+    assert not list((tmp_path / "runs").glob(".cluster-*"))
+
+
+@pytest.mark.slow
+def test_a_search_on_a_cluster_watches_its_trials_there(tmp_path, recipe, cluster):
+    sets = [
+        f"ray.address={cluster}", "method=lora", "search.workers=2",
+        "search.space={train.learning_rate: {low: 1e-6, high: 1e-2, log: true}}",
+        "search.budget.runs=5", "search.confirm.top=0", "search.pruning=halving",
+    ]  # fmt: skip
+    flags = [part for text in sets for part in ("--set", text)]
+    result = json.loads(bakeoff(tmp_path, "search", recipe, "--json", *flags).stdout)
+    assert len(result["trials"]) == 5
+    statuses = [trial["status"] for trial in result["trials"]]
+    assert set(statuses) <= {"finished", "pruned"}
+    assert all(trial["curve"] for trial in result["trials"])
+    for trial in result["trials"]:
+        if trial["status"] == "pruned":
+            assert trial["steps_done"] < trial["num_steps"]
+
+
+def _training_at_work(tmp_path, study):
+    """A training that has done a step, and the process of Ray that runs it."""
+    deadline = time.monotonic() + 300
+    while True:
+        assert time.monotonic() < deadline
+        assert study.poll() is None, (tmp_path / "err.txt").read_text("utf-8")
+        for events in tmp_path.glob("runs/train-*/events.jsonl"):
+            is_open = not (events.parent / "record.json").exists()
+            if is_open and '"kind": "step"' in events.read_text("utf-8"):
+                attempts = (events.parent / "attempts.jsonl").read_text("utf-8").splitlines()
+                training = psutil.Process(json.loads(attempts[0])["pid"])
+                return events.parent, training.parent()
+        time.sleep(0.05)
