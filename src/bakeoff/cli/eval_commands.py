@@ -109,7 +109,8 @@ def ask(  # noqa: PLR0913, PLR0917 - the options of a command
     values: dict[str, Any] = {
         "name": name or _study_name(model, adapter),
         "model": {},
-        "data": {"source": "builtin:gsm-symbolic"},
+        # Nothing is trained: no row has to be held out of the worked examples.
+        "data": {"source": "builtin:gsm-symbolic", "num_validation": 0},
         "evaluate": {key: value for key, value in settings.items() if value is not None},
     }
     if found is not None and found.prompt is not None:
