@@ -70,6 +70,7 @@ def open_page(browser, *, language="en", scheme="light", width=1200):
         viewport={"width": width, "height": 900},
     )
     page = context.new_page()
+    page.set_default_timeout(180_000)  # statistics of a page may wait for a busy machine
     page.complaints = []
 
     def complain(text):
@@ -231,9 +232,9 @@ def test_a_study_is_started_watched_stopped_and_finished(browser, tmp_path, tiny
         assert page.get_by_role("button", name="Run it").count() == 0
         page.locator("#text").fill(text.replace("max_steps: 0", "max_steps: 400"))
         page.get_by_role("button", name="Run it").click()
-        page.wait_for_url("**/studies/watched", timeout=60_000)
+        page.wait_for_url("**/studies/watched")
         # Live: no reload by hand until the training tells its steps.
-        page.get_by_text(re.compile(r"training \d+/400")).wait_for(timeout=180_000)
+        page.get_by_text(re.compile(r"training \d+/400")).wait_for()
         page.on("dialog", lambda dialog: dialog.accept())
         page.complaints.clear()
         page.get_by_role("button", name="Stop").click()
