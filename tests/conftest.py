@@ -1,10 +1,14 @@
 """Fixtures that several parts share."""
 
 import json
+import sys
 from pathlib import Path
 
 import pytest
 from tests import tiny
+
+# As the worker does: transformers would import an installed DeepSpeed when it saves a model.
+sys.modules.setdefault("deepspeed", None)
 
 
 @pytest.fixture(scope="session")

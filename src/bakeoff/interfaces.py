@@ -8,10 +8,18 @@ into the run directory, starts it, watches it, and asks for its events and its r
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Protocol
+from typing import Any, ClassVar, Protocol
 
 from bakeoff.schema.events import Event
-from bakeoff.schema.plan import Dialect, EvalPlan, Launch, Problem, TrainPlan, World
+from bakeoff.schema.plan import (
+    Dialect,
+    Distribution,
+    EvalPlan,
+    Launch,
+    Problem,
+    TrainPlan,
+    World,
+)
 from bakeoff.schema.results import EvalResult, TrainResult
 from bakeoff.schema.sample import Layout, Sample
 
@@ -36,6 +44,9 @@ class Inputs:
 
     probe: bool = False
     """Whether a training writes down what it really does (``bakeoff.schema.parity.Probe``)."""
+
+    distribution: Distribution | None = None
+    """How a training is spread over processes; None: it is one process."""
 
 
 class Backend(Protocol):
@@ -80,8 +91,21 @@ class Strategy(Protocol):
 
     speaks: ClassVar[frozenset[Dialect]]
 
+    requirements: ClassVar[tuple[str, ...]]
+    """Distributions that must stand beside a backend that has no environment of its own."""
+
     def check(self, world: World) -> Sequence[Problem]:
         """Why this strategy cannot run on such a world; empty means it can."""
+        ...
+
+    def tell(self, dialect: Dialect, plan: TrainPlan) -> Mapping[str, Any]:
+        """What this strategy is in ``dialect``, one that it speaks; plain JSON values.
+
+        - `plain`: nothing.
+        - `torchrun`: ``kind``, the name of torch's own way: `ddp` or `fsdp`.
+        - `hf_fsdp`: keys of transformers' arguments, ``fsdp`` and ``fsdp_config``.
+        - `deepspeed_json`: DeepSpeed's own configuration, whole.
+        """
         ...
 
 
@@ -89,6 +113,8 @@ class EvalEngine(Protocol):
     """Generates answers and has them scored; runs in its own environment like a backend."""
 
     requirements: ClassVar[tuple[str, ...]]
+    environment: ClassVar[str | None]
+    """As of a backend."""
 
     def check(self, plan: EvalPlan) -> Sequence[Problem]: ...
 

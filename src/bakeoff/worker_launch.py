@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
-from bakeoff.schema.plan import Launch
+from bakeoff.schema.plan import Dialect, Distribution, Launch, World
 
 _WORKER = Path(__file__).resolve().parent / "worker" / "__main__.py"
+_PROCESSES = _WORKER.with_name("processes.py")
 _KEEP_BYTES = str(1 << 32)
 
 _ENVIRONMENT = {"PYTHONUTF8": "1", "TQDM_DISABLE": "1"}
@@ -22,6 +23,11 @@ _OUR_THREADS_AND_MEMORY = {
     # One heap for all threads: those of its own that glibc gives to a thread are given back to the
     # system whenever they are empty, whatever the thresholds say.
     "MALLOC_ARENA_MAX": "1",
+    # Rows differ in length, so every pass brings shapes that were never seen. PyTorch and oneDNN
+    # keep a compiled product for each of the last 1,024: a quarter of a megabyte each, scattered
+    # over the heap. So many are enough for all the products of one pass.
+    "LRU_CACHE_CAPACITY": "128",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
 }
 """Not for a framework's training: it is measured as its own command would run it, and these would
 make it hold up to half as much memory again."""
@@ -31,6 +37,8 @@ JobKind = Literal[
     "framework",
     "evaluate",
     "convert",
+    "fold",
+    "chat",
     "reference",
     "trial",
     "trace",
@@ -48,11 +56,40 @@ def worker_launch(
     python: Path,
     env: Mapping[str, str],
     files: Mapping[PurePosixPath, str] | None = None,
+    world: World | None = None,
 ) -> Launch:
-    """The launch of one job in the interpreter ``python``, with ``job.json`` among its files."""
+    """The launch of one job in the interpreter ``python``, with ``job.json`` among its files.
+
+    Args:
+        kind: Of the job.
+        job: What ``job.json`` holds.
+        python: Interpreter.
+        env: On top of what all jobs get.
+        files: Further files.
+        world: The processes that do it together, started by torchrun; None: it is one alone.
+    """
     text = json.dumps(job, ensure_ascii=False, indent=2) + "\n"
     return Launch(
-        argv=(str(python), str(_WORKER), kind, "job.json"),
+        argv=(str(python), *_started_by(world), str(_WORKER), kind, "job.json"),
         env={**_ENVIRONMENT, **({} if kind == "framework" else _OUR_THREADS_AND_MEMORY), **env},
         files={PurePosixPath("job.json"): text, **(files or {})},
     )
+
+
+def _started_by(world: World | None) -> tuple[str, ...]:
+    if world is None:
+        return ()
+    sizes = f"--nnodes={world.num_nodes}", f"--nproc-per-node={world.devices_per_node}"
+    return (str(_PROCESSES), *sizes)
+
+
+def spread_of(told: Distribution | None) -> dict[str, Any] | None:
+    """What a job says of its processes (``bakeoff.worker.settings.SpreadSettings``)."""
+    if told is None:
+        return None
+    is_torch = told.dialect is Dialect.TORCHRUN
+    return {
+        "kind": told.settings["kind"] if is_torch else "deepspeed",
+        "num_processes": told.world.num_processes,
+        "settings": {} if is_torch else told.settings,
+    }

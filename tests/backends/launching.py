@@ -8,6 +8,7 @@ from tests.backends.environments import interpreter
 
 from bakeoff.backends import BACKENDS
 from bakeoff.interfaces import Inputs
+from bakeoff.runner.distribution import distribution_of
 from bakeoff.schema.plan import TrainPlan
 
 
@@ -16,7 +17,12 @@ def start(name: str, plan: TrainPlan, run_dir: Path, *, model: Path, data: Path)
     backend = BACKENDS.get(name)()
     assert not list(backend.check(plan))
     run_dir.mkdir(parents=True, exist_ok=True)
-    inputs = Inputs(python=interpreter(name), model_dir=model, data_dir=data)
+    inputs = Inputs(
+        python=interpreter(name),
+        model_dir=model,
+        data_dir=data,
+        distribution=distribution_of(plan),
+    )
     made = backend.render(plan, inputs, run_dir)
     for file, text in made.files.items():
         (run_dir / file).parent.mkdir(parents=True, exist_ok=True)

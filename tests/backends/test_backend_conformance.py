@@ -13,7 +13,6 @@ from bakeoff.backends import BACKENDS
 from bakeoff.base.errors import UserError
 from bakeoff.interfaces import Backend, Inputs
 from bakeoff.schema.events import EndEvent, StepEvent
-from bakeoff.schema.plan import World
 from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
 
 
@@ -65,7 +64,7 @@ def test_a_plan_that_it_can_run_has_no_problems(backend):
 def test_a_problem_names_the_key_and_what_to_do(backend):
     plans = [
         make_plan(lora=None),
-        make_plan(world=World(num_nodes=2, devices_per_node=64)),
+        make_plan(extra={"no_such_setting_of_anybody": 1}),
     ]
     problems = [problem for plan in plans for problem in backend.check(plan)]
     assert {"lora"} <= {problem.key for problem in problems}

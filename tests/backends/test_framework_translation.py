@@ -8,15 +8,17 @@ import difflib
 import json
 import math
 import os
+import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from tests.backends.environments import needs_environment
+from tests.backends.environments import interpreter, needs_environment
 from tests.backends.plans import make_plan
 
 from bakeoff.backends import BACKENDS
 from bakeoff.backends.frameworks.config_text import scalar
+from bakeoff.backends.frameworks.defaults import defaults_of
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.plan import TrainPlan
 from bakeoff.schema.recipe_train import FreezeSpec, LoraSpec, TrainSpec
@@ -186,3 +188,45 @@ def test_a_learning_rate_of_any_size_is_a_number_for_every_yaml_reader():
         text = scalar(value)
         assert "." in text
         assert math.isclose(float(text), value)
+
+
+DEFAULTS = """
+import dataclasses, json, sys
+if sys.argv[1] == "llamafactory":
+    from llamafactory.hparams import data_args, finetuning_args, training_args
+    kinds = [finetuning_args.FinetuningArguments, data_args.DataArguments,
+             training_args.TrainingArguments]
+else:
+    from swift.arguments import SftArguments
+    kinds = [SftArguments]
+found = {}
+for kind in kinds:
+    for field in dataclasses.fields(kind):
+        if isinstance(field.default, (int, float, str, bool)):
+            found.setdefault(field.name, field.default)
+print(json.dumps(found))
+"""
+OUR_NAMES = {
+    "lr_scheduler_type": "scheduler", "num_train_epochs": "num_epochs",
+    "per_device_train_batch_size": "batch_size", "cutoff_len": "max_length",
+    "gradient_accumulation_steps": "gradient_accumulation",
+    "use_rslora": "lora_use_rslora", "use_dora": "lora_use_dora",
+}  # fmt: skip
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["llamafactory", "swift"])
+def test_the_defaults_that_pages_show_are_those_of_the_framework(tmp_path, name):
+    done = subprocess.run(
+        [interpreter(name), "-c", DEFAULTS, name], capture_output=True, text=True, cwd=tmp_path,
+        check=True,
+    )  # fmt: skip
+    theirs = {
+        OUR_NAMES.get(key, key): value
+        for key, value in json.loads(done.stdout.splitlines()[-1]).items()
+    }
+    told = defaults_of(name, "lora")
+    worked_out = {"learning_rate"} if name == "swift" else {"lora_alpha", "gradient_checkpointing"}
+    assert {key: theirs.get(key) for key in told if key not in worked_out} == {
+        key: value for key, value in told.items() if key not in worked_out
+    }

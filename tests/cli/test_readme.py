@@ -26,6 +26,7 @@ PAGES = [
             "frameworks",
             "measurement",
             "search",
+            "page",
         )
     ),
 ]

@@ -19,12 +19,11 @@ from bakeoff.compare.seeds import num_seeds, seed_groups
 from bakeoff.compare.stats import paired_difference
 from bakeoff.compare.tables import (
     format_shares,
-    headline,
     load_all_samples,
     num_tests,
-    peak_memory,
     study_rows,
 )
+from bakeoff.schema.figures import headline, peak_memory
 from bakeoff.schema.record import LossPoint, Measurement
 
 

@@ -1,26 +1,18 @@
 """The report as a real browser shows it."""
 
-import shutil
-
 import pytest
+from tests.browser import open_browser
 from tests.compare.factory import standard_study
 
 from bakeoff.report.document import write_report
 
-BROWSERS = ("chromium", "chromium-browser", "google-chrome", "chrome")
 SECTIONS = ["Results", "Statistics", "Examples", "Data"]
 
 
 @pytest.fixture(scope="module")
 def browser():
-    from playwright.sync_api import sync_playwright
-
-    executable = next((found for name in BROWSERS if (found := shutil.which(name))), None)
-    assert executable, "this test wants a Chromium on the path (Debian: apt-get install chromium)"
-    with sync_playwright() as playwright:
-        found = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
+    with open_browser() as found:
         yield found
-        found.close()
 
 
 @pytest.fixture(scope="module")

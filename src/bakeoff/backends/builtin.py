@@ -8,7 +8,7 @@ from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event, read_events_file
 from bakeoff.schema.plan import Dialect, Launch, Problem, TrainPlan
 from bakeoff.schema.results import TrainResult
-from bakeoff.worker_launch import OFFLINE, worker_launch
+from bakeoff.worker_launch import OFFLINE, spread_of, worker_launch
 
 _ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "true", **OFFLINE}
 _LEAN = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"}
@@ -26,18 +26,12 @@ class BuiltinBackend:
         "transformers>=5",
     )
     environment: ClassVar[str | None] = None
-    accepts: ClassVar[frozenset[Dialect]] = frozenset({Dialect.PLAIN})
+    accepts: ClassVar[frozenset[Dialect]] = frozenset(
+        {Dialect.PLAIN, Dialect.TORCHRUN, Dialect.DEEPSPEED_JSON}
+    )
 
     def check(self, plan: TrainPlan) -> Sequence[Problem]:
         problems = []
-        if plan.world.num_nodes * plan.world.devices_per_node > 1:
-            problems.append(
-                Problem(
-                    key="world_size",
-                    message="the built-in trainer uses one device",
-                    hint="set `world_size: 1`",
-                )
-            )
         if plan.method == "lora" and plan.lora is None:
             problems.append(
                 Problem(
@@ -51,7 +45,10 @@ class BuiltinBackend:
     def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
         lean = _LEAN if plan.train.memory == "lean" else {}
         env = {**_ENVIRONMENT, **lean}
-        return worker_launch("train", _job(plan, inputs), python=inputs.python, env=env)
+        told = inputs.distribution
+        world = told.world if told is not None else None
+        job = _job(plan, inputs)
+        return worker_launch("train", job, python=inputs.python, env=env, world=world)
 
     def read_events(self, run_dir: Path) -> Iterable[Event]:
         return read_events_file(run_dir / "events.jsonl")
@@ -99,6 +96,7 @@ def _job(plan: TrainPlan, inputs: Inputs) -> dict[str, Any]:
         "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
         "watch": plan.watch and plan.watch.model_dump(mode="json"),
         "probe": inputs.probe,
+        "spread": spread_of(inputs.distribution),
     }
 
 

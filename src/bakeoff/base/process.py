@@ -76,6 +76,57 @@ class Child:
         self.stop()
 
 
+def run_attached(argv: Sequence[str], *, env: Mapping[str, str], cwd: Path) -> int:
+    """A process that talks with the person at this terminal; its exit code."""
+    return subprocess.run(list(argv), env=dict(env), cwd=cwd, check=False).returncode
+
+
+_DETACHED: list[subprocess.Popen[bytes]] = []
+"""Kept, so that those that have ended are collected and do not count as running."""
+
+
+def start_detached(
+    argv: Sequence[str], *, env: Mapping[str, str], cwd: Path, log_path: Path
+) -> int:
+    """Start a process that goes on when this one ends; its id.
+
+    It has a session of its own, so that neither Ctrl-C here nor the end of the terminal reaches it.
+    """
+    log_path.parent.mkdir(parents=True, exist_ok=True)
+    group: dict[str, Any] = (
+        {"creationflags": 0x00000200 | 0x00000008} if _WINDOWS else {"start_new_session": True}
+    )
+    with log_path.open("wb") as log:
+        process = subprocess.Popen(
+            list(argv),
+            env=dict(env),
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            **group,
+        )
+    _DETACHED.append(process)
+    return process.pid
+
+
+def collect_detached() -> None:
+    """Let go of detached processes that have ended."""
+    _DETACHED[:] = [process for process in _DETACHED if process.poll() is None]
+
+
+def interrupt(pid: int, *, grace_seconds: float = 20.0) -> None:
+    """What Ctrl-C does: the process may tidy up; with all it started it is ended if it does not."""
+    try:
+        process = psutil.Process(pid)
+        if not _WINDOWS:
+            process.send_signal(signal.SIGINT)
+    except psutil.NoSuchProcess:
+        return
+    if _WINDOWS or _alive_after([process], grace_seconds):
+        stop_tree(pid)
+
+
 def started_at(pid: int) -> float | None:
     """When the process began, seconds since the epoch; with the id it names a process for good."""
     try:

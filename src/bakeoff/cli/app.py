@@ -11,6 +11,7 @@ from bakeoff.base.errors import RunError, UserError
 from bakeoff.cli import (
     bench_commands,
     bench_fit_command,
+    bench_page_command,
     cluster_commands,
     convert_command,
     data_commands,
@@ -19,6 +20,7 @@ from bakeoff.cli import (
     eval_commands,
     export_command,
     fit_command,
+    join_command,
     model_commands,
     parity_command,
     recipe_commands,
@@ -27,6 +29,8 @@ from bakeoff.cli import (
     search_command,
     study_commands,
     transfer_command,
+    ui_command,
+    use_commands,
 )
 
 EXIT_FAILED_RUN = 1
@@ -64,6 +68,7 @@ def _options(
 app.command("init")(recipe_commands.init)
 app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
+app.command("join")(join_command.join)
 app.command("fit")(fit_command.fit)
 app.command("parity")(parity_command.parity)
 app.command("search")(search_command.search)
@@ -73,6 +78,9 @@ app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
 app.command("samples")(samples_command.samples)
 app.command("report")(result_commands.report)
+app.command("ui")(ui_command.ui)
+app.command("chat")(use_commands.chat)
+app.command("merge")(use_commands.merge)
 app.command("doctor")(doctor_commands.doctor)
 
 data_commands.commands.command("convert")(convert_command.convert)
@@ -91,6 +99,7 @@ app.add_typer(env_commands.commands, name="env")
 app.add_typer(eval_commands.commands, name="eval")
 app.add_typer(cluster_commands.commands, name="cluster")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
+bench_commands.commands.command("page")(bench_page_command.page)
 app.add_typer(bench_commands.commands, name="bench")
 
 

@@ -72,14 +72,14 @@ def train(  # noqa: PLR0913, PLR0917 - the options of a command
         overrides=tuple(overrides or ()),
         warm_up=warm_up,
     )
-    folder = _folder(runs_dir, "train")
+    folder = bench_folder(runs_dir, "train")
     runner = TrainBenchRunner(
         bench,
         folder,
         make_workspace(folder, cache_dir),
         observe=lambda plan: make_observer(err(), plan, {}),
     )
-    result = runner.run(_say)
+    result = runner.run(say)
     _finish(result, as_json=as_json)
 
 
@@ -122,14 +122,14 @@ def evaluate(  # noqa: PLR0913, PLR0917 - the options of a command
         repeats=repeats,
         device=device,
     )
-    folder = _folder(runs_dir, "eval")
+    folder = bench_folder(runs_dir, "eval")
     runner = EvalBenchRunner(
         bench,
         folder,
         make_workspace(folder, cache_dir),
         observe=lambda plan: make_observer(err(), plan, {}),
     )
-    result = runner.run(_say)
+    result = runner.run(say)
     _finish(result, as_json=as_json)
 
 
@@ -156,8 +156,8 @@ def data(  # noqa: PLR0913, PLR0917 - the options of a command
         num_rows=rows,
         repeats=repeats,
     )
-    folder = _folder(runs_dir, "data")
-    result = DataBenchRunner(bench, folder, make_workspace(folder, cache_dir)).run(_say)
+    folder = bench_folder(runs_dir, "data")
+    result = DataBenchRunner(bench, folder, make_workspace(folder, cache_dir)).run(say)
     _finish(result, as_json=as_json)
 
 
@@ -181,8 +181,8 @@ def sampler(
         peak_seconds=(0.05, 0.1, 0.2, 0.5, 1.0, 2.0),
         num_peaks=peaks,
     )
-    folder = _folder(runs_dir, "sampler")
-    result = run_sampler_bench(plan, folder, make_workspace(folder, None), _say)
+    folder = bench_folder(runs_dir, "sampler")
+    result = run_sampler_bench(plan, folder, make_workspace(folder, None), say)
     if as_json:
         print_json(result.model_dump(mode="json"))
     else:
@@ -200,7 +200,7 @@ def _finish(result: "Bench", *, as_json: bool) -> None:
     raise typer.Exit(1 if any(cell.failures for cell in result.cells) else 0)
 
 
-def _say(text: str) -> None:
+def say(text: str) -> None:
     err().print(text, style="bold", markup=False, soft_wrap=True)
 
 
@@ -242,7 +242,7 @@ def _listed(option: str, text: str, known: tuple[str, ...] | None) -> Any:
     return names
 
 
-def _folder(given: Path | None, name: str) -> Path:
+def bench_folder(given: Path | None, name: str) -> Path:
     """Of this bench; by default a new one, so that everything is measured anew."""
     if given is not None:
         return given.resolve()

@@ -51,9 +51,9 @@ def inspect(
     cache_dir: CacheDir = None,
 ) -> None:
     """Show columns, first rows, lengths, and the very tokens and labels that a training sees."""
-    from bakeoff.cli.data_subject import make_subject
     from bakeoff.cli.inspect_view import inspect_view
     from bakeoff.data.inspection.look import InspectSettings, inspect_rows
+    from bakeoff.runner.data_subject import make_subject
 
     workspace = make_workspace(DEFAULT_RUNS_DIR, cache_dir)
     subject = make_subject(source, overrides or [], model, workspace)
@@ -86,10 +86,10 @@ def check(
 ) -> None:
     """Find what is wrong with a dataset. Exit code 1 if there are errors, 0 if only warnings."""
     from bakeoff.base.files import write_text_atomic
-    from bakeoff.cli.data_subject import make_subject
     from bakeoff.cli.data_view import check_view
     from bakeoff.data.inspection.check import CheckSettings, check_rows
     from bakeoff.report.data_check_page import render_page
+    from bakeoff.runner.data_subject import make_subject
 
     subject = make_subject(
         source, overrides or [], model, make_workspace(DEFAULT_RUNS_DIR, cache_dir)
@@ -158,9 +158,9 @@ def split(  # noqa: PLR0913, PLR0917 - the options of a command
     cache_dir: CacheDir = None,
 ) -> None:
     """Split rows so that no question stands on two sides; done once, found again afterwards."""
-    from bakeoff.cli.data_subject import make_source
     from bakeoff.cli.data_view import split_view
     from bakeoff.data.inspection.split import split_rows
+    from bakeoff.runner.data_subject import make_source
     from bakeoff.schema.data_split import SplitSettings
 
     subject = make_source(source, overrides or [], make_workspace(DEFAULT_RUNS_DIR, cache_dir))

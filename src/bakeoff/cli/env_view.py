@@ -54,7 +54,9 @@ def check_view(check: EnvironmentCheck) -> RenderableType:
         lines.append(f"other than locked: {'; '.join(check.differences)}")
     if check.import_seconds is not None:
         lines.append(f"import {seconds(check.import_seconds)} on {check.device}")
-    if check.train_seconds is not None:
+    if check.train_seconds is not None and spec.answers:
+        lines.append(f"answering a few questions {seconds(check.train_seconds)}")
+    if check.train_seconds is not None and not spec.answers:
         losses = ", ".join(f"{loss:.4f}" for loss in check.losses)
         lines.append(
             f"LoRA training of {len(check.losses)} steps {seconds(check.train_seconds)}, "

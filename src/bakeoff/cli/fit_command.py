@@ -65,15 +65,16 @@ def fit(  # noqa: PLR0913, PLR0917 - the options of a command
         raise UserError("expected a recipe", hint="bakeoff fit RECIPE [--gpu NAME]")
     from bakeoff.predict.device import parse_bytes
     from bakeoff.runner.fit import Fitter, Options
+    from bakeoff.runner.fit_inputs import device_asked
     from bakeoff.runner.prepare import prepare_study
 
     workspace = workspace_of_study(recipe, overrides or [], runs_dir=runs_dir, cache_dir=cache_dir)
     study = prepare_study(recipe, overrides or [], cache_dir=workspace.cache_dir)
     if probe:
-        _probe(study, workspace, _device(gpu or _wanted(study), memory), as_json=as_json)
+        _probe(study, workspace, device_asked(gpu or _wanted(study), memory), as_json=as_json)
         return
     claimed = parse_bytes(claim, option="--claim") if claim is not None else None
-    options = Options(device=_device(gpu, memory), claimed_bytes=claimed, may_trace=not quick)
+    options = Options(device=device_asked(gpu, memory), claimed_bytes=claimed, may_trace=not quick)
     report = Fitter(study, workspace, options).report()
     if as_json:
         print_json(report.model_dump(mode="json"))
@@ -105,18 +106,3 @@ def _probe(
         print_json([one.model_dump(mode="json") for one in found])
     else:
         out().print(probe_view(found))
-
-
-def _device(gpu: str | None, memory: str | None) -> "Device":
-    from bakeoff.predict.device import device_named, device_of_size, parse_bytes
-    from bakeoff.predict.gpus import find_gpu
-    from bakeoff.runner.fit_inputs import device_here
-
-    if memory is not None:
-        size = parse_bytes(memory, option="--memory")
-        if gpu == "cpu":
-            return device_of_size(size, gpu=None, is_cpu=True)
-        return device_of_size(size, gpu=find_gpu(gpu) if gpu else None, is_cpu=False)
-    if gpu is not None and gpu != "cpu":
-        return device_named(gpu)
-    return device_here("cpu" if gpu == "cpu" else "auto")

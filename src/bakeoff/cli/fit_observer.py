@@ -2,8 +2,8 @@
 
 from rich.console import Console
 
-from bakeoff.cli.step_names import describe
 from bakeoff.runner.observer import Position
+from bakeoff.runner.step_names import describe
 from bakeoff.schema.events import Event
 from bakeoff.schema.plan import Step, TrainPlan
 from bakeoff.schema.record import Record

@@ -9,20 +9,8 @@ from rich.text import Text
 
 from bakeoff.compare.numbers import MISSING
 from bakeoff.compare.numbers import seconds as show_duration
+from bakeoff.predict.parts import PART_TITLES
 from bakeoff.schema.prediction import Change, Claim, FitReport, FittedRun, Gpu, Prediction, Probed
-
-_PARTS = {
-    "weights": "weights",
-    "adapter": "adapter",
-    "gradients": "gradients",
-    "optimizer": "optimiser state",
-    "optimizer_transient": "optimiser's temporary copy",
-    "activations": "activations",
-    "checkpoints": "kept layer inputs (checkpointing)",
-    "logits": "logits and loss",
-    "communication": "exchange between devices",
-    "other": "workspaces",
-}
 
 
 def fit_view(report: FitReport) -> RenderableType:
@@ -72,6 +60,8 @@ def _run(alike: Sequence[FittedRun]) -> Iterator[RenderableType]:
         yield Text(run.problem or "", style="yellow")
         yield Text()
         return
+    if run.num_processes > 1:
+        yield Text(f"  each of {run.num_processes} processes:", style="dim")
     yield from _memory(run.prediction)
     yield Text.assemble(_verdict(run), _margin(run))
     yield from (_change(number, change) for number, change in enumerate(run.changes, start=1))
@@ -91,7 +81,7 @@ def _memory(found: Prediction) -> Iterator[RenderableType]:
     table.add_column(justify="right")
     for part in found.parts:
         if part.num_bytes >= 10**6:
-            table.add_row(f"  {_PARTS[part.name]}", _gb(part.num_bytes))
+            table.add_row(f"  {PART_TITLES[part.name]}", _gb(part.num_bytes))
     table.add_row(f"  tensors at the peak ({found.peak_at})", _gb(found.allocated_bytes))
     if found.reserved_bytes is not None:
         table.add_row("  held by torch's allocator", _gb(found.reserved_bytes))

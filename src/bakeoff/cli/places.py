@@ -109,6 +109,7 @@ def workspace_of_study(
         silence_limit_seconds=settings.silence_limit_seconds,
         measure=settings.measure,
         ray=settings.ray,
+        exchange=settings.exchange,
     )
 
 

@@ -1,6 +1,6 @@
 """A plan as a table and as JSON."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from rich import box
@@ -8,18 +8,13 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from bakeoff.cli.step_names import describe
 from bakeoff.compare.numbers import MISSING, num_bytes
 from bakeoff.compare.numbers import seconds as show_duration
+from bakeoff.runner.plan_costs import Done, Predicted, cost_of
 from bakeoff.runner.progress import step_name
-from bakeoff.schema.plan import EvalPlan, Plan, Step, TrainPlan
+from bakeoff.runner.step_names import describe
+from bakeoff.schema.plan import Plan, Step
 from bakeoff.schema.prediction import Prediction
-from bakeoff.schema.record import Record
-
-Done = Mapping[str, Record | None]
-
-
-Predicted = Mapping[str, Prediction]
 
 
 def plan_table(plan: Plan, done: Done, predicted: Predicted) -> RenderableType:
@@ -35,7 +30,7 @@ def plan_table(plan: Plan, done: Done, predicted: Predicted) -> RenderableType:
     for index, step in enumerate(plan.steps, start=1):
         name = step_name(step)
         record = done.get(name)
-        seconds, peak, is_guess = _cost(step, plan, done, predicted)
+        seconds, peak, is_guess = cost_of(step, plan, done, predicted)
         mark = "~" if is_guess else ""
         table.add_row(
             str(index),
@@ -57,7 +52,7 @@ def plan_json(plan: Plan, done: Done, predicted: Predicted) -> dict[str, Any]:
     """The plan with, for each step, whether it is done and what it cost or is thought to cost."""
     steps = []
     for step in plan.steps:
-        seconds, peak, is_guess = _cost(step, plan, done, predicted)
+        seconds, peak, is_guess = cost_of(step, plan, done, predicted)
         prediction = predicted.get(step_name(step))
         steps.append(
             {
@@ -73,38 +68,6 @@ def plan_json(plan: Plan, done: Done, predicted: Predicted) -> dict[str, Any]:
     return {"study": plan.study, "axes": list(plan.axes), "steps": steps}
 
 
-def _cost(
-    step: Step, plan: Plan, done: Done, predicted: Predicted
-) -> tuple[float | None, int | None, bool]:
-    """Measured if done; else as the alike steps of this plan that are done; else as predicted."""
-    record = done.get(step_name(step))
-    if record is not None and record.measurement is not None:
-        return record.measurement.wall_seconds, record.measurement.peak_host_bytes, False
-    alike = [
-        found.measurement
-        for other in plan.steps
-        if (found := done.get(step_name(other))) is not None
-        and found.measurement is not None
-        and _kind(other) == _kind(step)
-    ]
-    if not alike:
-        prediction = predicted.get(step_name(step))
-        if prediction is None:
-            return None, None, False
-        return prediction.seconds, prediction.needed_bytes, True
-    seconds = sum(measured.wall_seconds for measured in alike) / len(alike)
-    peaks = [m.peak_host_bytes for m in alike if m.peak_host_bytes is not None]
-    return seconds, max(peaks, default=None), True
-
-
-def _kind(step: Step) -> tuple[str, ...]:
-    if isinstance(step, TrainPlan):
-        return (step.kind, step.backend, step.method)
-    if isinstance(step, EvalPlan):
-        return (step.kind, step.task, str(step.num_fewshot))
-    return (step.kind, step.id)
-
-
 def _heading(plan: Plan) -> Text:
     axes = f", over {', '.join(plan.axes)}" if plan.axes else ""
     return Text.assemble(("study ", "dim"), (plan.study, "bold"), (axes, "dim"))
@@ -114,7 +77,7 @@ def _foot(plan: Plan, done: Done, predicted: Predicted) -> Text:
     left: Sequence[Step] = [step for step in plan.steps if step_name(step) not in done]
     if not left:
         return Text("nothing to do: every step is finished", "green")
-    costs = [_cost(step, plan, done, predicted)[0] for step in left]
+    costs = [cost_of(step, plan, done, predicted)[0] for step in left]
     known = [seconds for seconds in costs if seconds is not None]
     total = f", about {show_duration(sum(known))}" if known and len(known) == len(costs) else ""
     return Text(f"{len(left)} of {len(plan.steps)} steps to do{total}")

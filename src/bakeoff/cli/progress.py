@@ -19,10 +19,10 @@ from rich.progress import (
 from rich.text import Text
 
 from bakeoff.cli.estimate import Estimate, Estimator
-from bakeoff.cli.step_names import describe
 from bakeoff.compare.numbers import num_bytes
 from bakeoff.compare.numbers import seconds as show_duration
 from bakeoff.runner.observer import Observer, Position
+from bakeoff.runner.step_names import describe
 from bakeoff.schema.events import (
     AnswersEvent,
     Event,

@@ -8,7 +8,7 @@ from rich.text import Text
 
 from bakeoff.compare.names import name_runs
 from bakeoff.compare.numbers import MISSING, num_bytes, percent, rate, seconds
-from bakeoff.compare.tables import peak_memory
+from bakeoff.schema.figures import peak_memory
 from bakeoff.schema.record import Record
 
 _COLOURS = {"finished": "green", "failed": "red", "out_of_memory": "red", "cancelled": "yellow"}

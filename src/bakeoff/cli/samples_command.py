@@ -34,7 +34,7 @@ def samples(  # noqa: PLR0913, PLR0917 - the options of a command
     from bakeoff.compare.answers import answers, flips, score_by_filter
     from bakeoff.compare.names import name_runs
     from bakeoff.compare.samples import load_samples
-    from bakeoff.compare.tables import headline
+    from bakeoff.schema.figures import headline
     from bakeoff.store.runs import Store
 
     store = Store(existing(runs_dir))

@@ -13,8 +13,9 @@ from bakeoff.compare.comparable import why_not_comparable
 from bakeoff.compare.names import BUILTIN, backend_title
 from bakeoff.compare.samples import by_item, metric_key, of_score, scores_items
 from bakeoff.compare.stats import hierarchical_interval, holm
-from bakeoff.compare.tables import Samples, difference_of, headline
+from bakeoff.compare.tables import Samples, difference_of
 from bakeoff.schema.comparison import Interval, PairedDifference
+from bakeoff.schema.figures import headline
 from bakeoff.schema.plan import AxisValue
 from bakeoff.schema.record import Record
 

@@ -197,3 +197,8 @@ def _name_value(axis: str, value: AxisValue) -> str:
 def backend_title(backend: str) -> str:
     """As its authors write it; its name in recipes where that is not known here."""
     return _BACKENDS.get(backend, backend)
+
+
+def method_title(method: str) -> str:
+    """As people write it; its name in recipes where that is not known here."""
+    return _METHODS.get(method, method)

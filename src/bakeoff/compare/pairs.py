@@ -7,8 +7,9 @@ from bakeoff.compare.comparable import why_not_comparable
 from bakeoff.compare.names import is_base, name_runs
 from bakeoff.compare.samples import scores_items
 from bakeoff.compare.stats import holm
-from bakeoff.compare.tables import Samples, difference_of, headline
+from bakeoff.compare.tables import Samples, difference_of
 from bakeoff.schema.comparison import Pair
+from bakeoff.schema.figures import headline
 from bakeoff.schema.record import Record
 
 MOST_MODELS = 6

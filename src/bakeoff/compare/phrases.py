@@ -6,7 +6,7 @@ its grammar asks.
 
 from typing import Literal
 
-Language = Literal["en"]
+Language = Literal["en", "zh"]
 
 PHRASES: dict[Language, dict[str, str]] = {
     "en": {
@@ -53,5 +53,47 @@ PHRASES: dict[Language, dict[str, str]] = {
             "{flexible} points when any last number counts: all of the gain is form, not better "
             "answers."
         ),
-    }
+        "stop": ".",
+        "semicolon": "; ",
+        "space": " ",
+    },
+    "zh": {
+        "answers": (
+            "{model}答对了 {num_items} 题中的 {model_share}，{baseline}答对 {baseline_share}"
+        ),
+        "shown": "{difference} 个百分点（95 % 置信区间 {low} 到 {high}，{p}）",
+        "no_interval": "{difference} 个百分点（{p}）",
+        "better": "{answers}：{shown}",
+        "worse": "{answers}：{shown}，变差了",
+        "undecided": "{answers}：{shown}，可能只是偶然",
+        "adjusted": "，已对 {num_tests} 次检验作校正",
+        "could_show": "这次检验能发现的最小差异约为 {smallest} 个百分点",
+        "could_show_nothing": "题目太少，显示不出任何差异",
+        "more_items": "；若真实差异就是这么大，约需 {num_items} 题（再加 {num_more} 题）才能判定",
+        "one_seed": "只有一个随机种子，比较的是两个检查点，而不是两种方法",
+        "some_seeds": "这是 {num_seeds} 个随机种子之一",
+        "seeds": "{model}在 {num_seeds} 个随机种子上平均答对 {mean}（标准差 {spread} 个百分点）",
+        "seeds_gain": (
+            "：比基座模型高 {difference} 个百分点，"
+            "对种子和题目都重新抽样的 95 % 置信区间为 {low} 到 {high}"
+        ),
+        "format_mostly": (
+            "要求规定格式时，{model}提高 {strict} 个百分点；只看最后一个数字时提高 {flexible}："
+            "其中 {form} 个百分点只是格式，最多 {better} 个百分点是答得更好。"
+        ),
+        "format_none": (
+            "要求规定格式时，{model}提高 {strict} 个百分点；只看最后一个数字时提高 {flexible}："
+            "提高全都不是格式造成的。"
+        ),
+        "format_no_gain": (
+            "要求规定格式时，{model}变化 {strict} 个百分点；只看最后一个数字时变化 {flexible}。"
+        ),
+        "format_all": (
+            "要求规定格式时，{model}提高 {strict} 个百分点；但只看最后一个数字时为 {flexible}："
+            "提高的全是格式，答案并没有更好。"
+        ),
+        "stop": "。",
+        "semicolon": "；",
+        "space": "",
+    },
 }

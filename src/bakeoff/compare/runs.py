@@ -13,15 +13,14 @@ from bakeoff.compare.samples import scores_items
 from bakeoff.compare.stats import holm
 from bakeoff.compare.tables import (
     FLEXIBLE_FILTER,
-    HEADLINE_FILTER,
     Samples,
     difference_of,
     format_share,
-    headline,
     load_all_samples,
 )
 from bakeoff.compare.verdict import verdict
 from bakeoff.schema.comparison import AcrossSeeds, ComparedRun, Comparison, FormatShare
+from bakeoff.schema.figures import HEADLINE_FILTER, headline
 from bakeoff.schema.record import Record, Score
 
 

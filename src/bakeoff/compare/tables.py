@@ -24,28 +24,14 @@ from bakeoff.compare.samples import (
 from bakeoff.compare.stats import holm, paired_difference, wilson_interval
 from bakeoff.compare.verdict import format_sentence
 from bakeoff.schema.comparison import FormatShare, Interval, PairedDifference, Row
-from bakeoff.schema.record import Measurement, Record, Sample, Score
+from bakeoff.schema.figures import HEADLINE_FILTER, headline, peak_memory
+from bakeoff.schema.record import Record, Sample, Score
 
-HEADLINE_FILTER = "strict-match"
 FLEXIBLE_FILTER = "flexible-extract"
 Samples = Mapping[str, Sequence[Sample]]
 """Scored items by run id."""
 
 NO_ITEM_SCORES = "The base model's items were not scored one by one in this way."
-
-
-def headline(scores: Sequence[Score]) -> Score:
-    """The score that stands for a task: `strict-match` where there is one, else the first.
-
-    GSM8K and its like score twice. `strict-match` wants the answer in the form that the training
-    data teaches (`#### 42`), which is what a fine-tuned model is asked to do and what published
-    GSM8K figures mean; `flexible-extract` takes the last number of any text, so that it counts
-    luck and cut-off answers too. Both are shown, because part of a strict gain is mere form.
-    """
-    # A group's own score stands before those of its tasks.
-    own = [score for score in scores if score.task == scores[0].task]
-    strict = [score for score in own if score.filter == HEADLINE_FILTER]
-    return (strict or own)[0]
 
 
 def load_all_samples(records: Sequence[Record], runs_dir: Path) -> dict[str, tuple[Sample, ...]]:
@@ -183,25 +169,6 @@ def _cost(training: Record | None, records: Sequence[Record]) -> dict[str, Any]:
         "num_trained_parameters": None if trained is None else int(trained),
         "num_turns": len(turns),
     }
-
-
-def peak_memory(measured: Measurement | None) -> tuple[int | None, str | None]:
-    """Peak bytes of a run and where they were read; the device's where it has memory.
-
-    Of the device's counters the one read from outside the process comes first: it is the same for
-    every trainer, and includes what the trainer's own allocator does not see.
-    """
-    if measured is None:
-        return None, None
-    readings = (
-        (measured.peak_device_process_bytes, "device, whole process"),
-        (measured.peak_device_added_bytes, "device, more than before the run"),
-        (measured.peak_device_reserved_bytes, "device, reserved"),
-        (measured.peak_device_allocated_bytes, "device, allocated"),
-        (measured.peak_host_bytes, f"host, {(measured.host_memory_counter or 'total').upper()}"),
-    )
-    # A counter that reads 0 is that of a device which the run did not use.
-    return next(((value, name) for value, name in readings if value), (None, None))
 
 
 def _predicted_peak(training: Record, counter: str | None) -> int | None:

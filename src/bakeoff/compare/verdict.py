@@ -37,10 +37,10 @@ def verdict(
         shown=_shown(difference, p, num_tests, words),
     )
     seeds = words["one_seed" if num_seeds < 2 else "some_seeds"].format(num_seeds=num_seeds)
-    sentences = [f"{text}; {seeds}."]
+    sentences = [f"{text}{words['semicolon']}{seeds}{words['stop']}"]
     if not decided:
         sentences.append(_power(difference, words))
-    return " ".join(sentences)
+    return words["space"].join(sentences)
 
 
 def _answers(difference: PairedDifference, names: tuple[str, str], words: dict[str, str]) -> str:
@@ -72,7 +72,7 @@ def _shown(
 def _power(difference: PairedDifference, words: dict[str, str]) -> str:
     smallest = difference.smallest_detectable
     if smallest is None:
-        return words["could_show_nothing"] + "."
+        return words["could_show_nothing"] + words["stop"]
     text = words["could_show"].format(smallest=numbers.points(smallest, signed=False))
     needed = difference.num_items_to_decide
     if needed is not None and needed > difference.num_items:
@@ -80,7 +80,7 @@ def _power(difference: PairedDifference, words: dict[str, str]) -> str:
         text += words["more_items"].format(
             num_items=numbers.count(asked), num_more=numbers.count(asked - difference.num_items)
         )
-    return text + "."
+    return text + words["stop"]
 
 
 def _two_digits(value: int) -> int:
@@ -125,7 +125,7 @@ def seeds_sentence(group: SeedGroup, *, language: Language = "en") -> str:
             low=numbers.points(group.interval.low, signed=False),
             high=numbers.points(group.interval.high, signed=False),
         )
-    return text + "."
+    return text + words["stop"]
 
 
 def _capitalised(name: str) -> str:

@@ -12,5 +12,7 @@ ENVIRONMENTS: Registry[EnvSpec] = Registry(
     {
         "llamafactory": "bakeoff.envs.llamafactory:SPEC",
         "swift": "bakeoff.envs.swift:SPEC",
+        "vllm": "bakeoff.envs.vllm:SPEC",
+        "vllm-cpu": "bakeoff.envs.vllm:CPU_SPEC",
     },
 )

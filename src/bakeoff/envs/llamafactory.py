@@ -3,7 +3,7 @@
 import json
 from pathlib import PurePosixPath
 
-from bakeoff.envs.spec import TEXT_ONLY, TORCH, EnvSpec, Trial
+from bakeoff.envs.spec import DEEPSPEED, TEXT_ONLY, TORCH, EnvSpec, Trial
 from bakeoff.schema.plan import Launch
 
 
@@ -48,6 +48,7 @@ SPEC = EnvSpec(
         # Only for its web page, but an older one holds back half of the others.
         "gradio>=5.50",
         'bitsandbytes>=0.46 ; sys_platform != "darwin"',
+        DEEPSPEED,
     ),
     overrides=TEXT_ONLY,
     # Imported at the top of data/mm_plugin.py, used where a row has sound.

@@ -103,7 +103,9 @@ def _interpreter_at(given: str, name: str, base_dir: Path) -> Path:
 
 def _require_framework(interpreter: Interpreter, name: str) -> None:
     spec = ENVIRONMENTS.get(name)
-    if canonicalize_name(spec.distribution) not in interpreter.packages:
+    specs = [ENVIRONMENTS.get(other) for other in ENVIRONMENTS.names()]
+    fitting = [spec, *(other for other in specs if other.stands_for == name)]
+    if not {canonicalize_name(one.distribution) for one in fitting} & set(interpreter.packages):
         raise UserError(
             f"{interpreter.python} (Python {interpreter.version}) does not hold "
             f"{spec.distribution}",

@@ -9,6 +9,9 @@ from bakeoff.schema.plan import Launch
 TORCH = "torch==2.13.0"
 """One version everywhere: frameworks that are compared run on the same kernels."""
 
+DEEPSPEED = 'deepspeed>=0.19 ; sys_platform == "linux"'
+"""Strategies `zero...`; kept out of trainings that do not use it (``worker/__main__.py``)."""
+
 TEXT_ONLY = (
     TORCH,
     # Wanted for pictures and sound; their builds are bound to one build of torch each.
@@ -66,6 +69,13 @@ class EnvSpec:
     systems: frozenset[str] = EVERYWHERE
     num_bytes: int
     """On disk, with the largest build of torch that the system gets."""
+
+    stands_for: str | None = None
+    """Name of the environment in whose place a recipe may name this one."""
+
+    answers: bool = False
+    """Whether it answers questions: its trial leaves ``answers.json``, a list with the number of
+    tokens of each answer, in place of what follows."""
 
     trial: Callable[[Trial], Launch]
     """A LoRA training by the framework's own entry point: float32, offline, one device, every step

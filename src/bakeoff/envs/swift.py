@@ -3,7 +3,7 @@
 import json
 from pathlib import PurePosixPath
 
-from bakeoff.envs.spec import TEXT_ONLY, TORCH, EnvSpec, Trial
+from bakeoff.envs.spec import DEEPSPEED, TEXT_ONLY, TORCH, EnvSpec, Trial
 from bakeoff.schema.plan import Launch
 
 
@@ -54,6 +54,7 @@ SPEC = EnvSpec(
         "ms-swift>=4.6.0",
         TORCH,
         'bitsandbytes>=0.46 ; sys_platform != "darwin"',
+        DEEPSPEED,
     ),
     overrides=TEXT_ONLY,
     imports=("swift.pipelines.train.sft",),

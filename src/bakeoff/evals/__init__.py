@@ -8,5 +8,6 @@ ENGINES: Registry[type[EvalEngine]] = Registry(
     {
         "builtin": "bakeoff.evals.builtin:BuiltinEngine",
         "hf": "bakeoff.evals.hf:HfEngine",
+        "vllm": "bakeoff.evals.vllm:VllmEngine",
     },
 )

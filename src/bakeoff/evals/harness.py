@@ -27,6 +27,8 @@ class HarnessEngine:
         "transformers>=5",
     )
 
+    environment: ClassVar[str | None] = None
+
     def check(self, plan: EvalPlan) -> Sequence[Problem]:
         if plan.task == OWN_TASK:
             return check_prompt(plan.prompt)

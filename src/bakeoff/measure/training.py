@@ -44,7 +44,8 @@ def with_flops(
     mfu = None
     if flops and matmul_flops_per_second and measured.steady_tokens_per_second:
         per_token = flops / (measured.num_tokens or 1)
-        mfu = round(per_token * measured.steady_tokens_per_second / matmul_flops_per_second, 4)
+        peak = matmul_flops_per_second * measured.num_processes
+        mfu = round(per_token * measured.steady_tokens_per_second / peak, 4)
     return measured.model_copy(
         update={
             "model_flops": flops,

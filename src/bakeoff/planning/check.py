@@ -1,15 +1,28 @@
 """Capability check: plan x declared capabilities -> problems, before anything is downloaded."""
 
 from collections.abc import Set
+from typing import Final
 
 from bakeoff.schema.plan import Dialect, Problem, TrainPlan
+
+_MOST_TELLING_FIRST: Final = (
+    Dialect.DEEPSPEED_JSON,
+    Dialect.HF_FSDP,
+    Dialect.TORCHRUN,
+    Dialect.PLAIN,
+)
+
+
+def common_dialect(speaks: Set[Dialect], accepts: Set[Dialect]) -> Dialect | None:
+    """What a strategy and a backend talk to each other in; None: they do not understand."""
+    return next((d for d in _MOST_TELLING_FIRST if d in speaks and d in accepts), None)
 
 
 def check_distribution(
     plan: TrainPlan, *, speaks: Set[Dialect], accepts: Set[Dialect]
 ) -> list[Problem]:
     """Return a problem when backend and strategy share no dialect."""
-    if speaks & accepts:
+    if common_dialect(speaks, accepts) is not None:
         return []
     return [
         Problem(

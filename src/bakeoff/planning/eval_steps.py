@@ -33,14 +33,18 @@ def prompts_of(recipe: Recipe) -> list[PromptSpec]:
     return list(dict.fromkeys(found))
 
 
+@dataclass(frozen=True, kw_only=True)
+class EvalInputs:
+    """Ids of what the evaluations of a recipe read."""
+
+    model_id: str
+    environment_id: str | None
+    data_id: Callable[[PromptSpec], str]
+    asked_key: AskedKey
+
+
 def evaluations(
-    recipe: Recipe,
-    subject: EvalSubject,
-    *,
-    model_id: str,
-    data_id: Callable[[PromptSpec], str],
-    asked_key: AskedKey,
-    version: int,
+    recipe: Recipe, subject: EvalSubject, inputs: EvalInputs, *, version: int
 ) -> Iterator[EvalPlan]:
     """In the order of the recipe.
 
@@ -54,11 +58,12 @@ def evaluations(
             for num_fewshot in spec.num_fewshot:
                 draft = EvalPlan(
                     id="",
-                    model_id=model_id,
+                    model_id=inputs.model_id,
                     train_id=subject.train_id,
                     adapter=subject.adapter,
                     adapter_digest=subject.adapter_digest,
-                    data_id=data_id(prompt) if own else None,
+                    environment_id=inputs.environment_id,
+                    data_id=inputs.data_id(prompt) if own else None,
                     trust_remote_code=recipe.model.trust_remote_code,
                     prompt=prompt,
                     trained_prompt=subject.trained_prompt,
@@ -81,7 +86,7 @@ def evaluations(
                     seed=spec.seed,
                     axes={},
                 )
-                asked = asked_key(prompt, num_fewshot) if own else None
+                asked = inputs.asked_key(prompt, num_fewshot) if own else None
                 new_id = _eval_id(draft, asked, version)
                 yield draft.model_copy(update={"id": new_id, "axes": dict(subject.axes)})
 

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter, ValidationError
 from pydantic.fields import FieldInfo
 
 from bakeoff.base.errors import UserError
+from bakeoff.planning.devices import settle_devices
 from bakeoff.planning.problems import InvalidRecipe, document_in, problems_of_validation
 from bakeoff.schema.document import Document
 from bakeoff.schema.plan import AxisValue, Problem
@@ -155,8 +156,12 @@ def _validate(tree: Tree, chosen: Mapping[Key, Any], *, several: bool) -> Cell:
         raise InvalidRecipe(problems_of_validation(error, Recipe, chosen if several else {})) from (
             None
         )
+    recipe = settle_devices(recipe, several_strategies=("strategy",) in chosen)
     axes: dict[str, AxisValue] = {name: getattr(recipe, name) for name in ALWAYS_IN_CELL}
-    axes.update({".".join(key): _axis_value(value) for key, value in chosen.items()})
+    for key, value in chosen.items():
+        axes.setdefault(".".join(key), _axis_value(value))
+    if "nodes" in axes:
+        axes["nodes"] = recipe.nodes
     return Cell(recipe, axes)
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from bakeoff.base.hashing import short_id
-from bakeoff.planning.eval_steps import EvalSubject, evaluations, prompts_of
+from bakeoff.planning.eval_steps import EvalInputs, EvalSubject, evaluations, prompts_of
 from bakeoff.planning.expand import Cell, Matrix
 from bakeoff.schema.plan import (
     OWN_TASK,
@@ -39,6 +39,9 @@ class Fingerprints:
     environment: Callable[[Recipe], EnvironmentStep | None] = lambda _: None
     """That of the recipe's backend; None: it needs none of its own."""
 
+    engine_environment: Callable[[Recipe], EnvironmentStep | None] = lambda _: None
+    """That of the recipe's engine of evaluation, likewise."""
+
 
 def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
     """Order the work: models and data, untouched models, then each training with its scores.
@@ -50,6 +53,7 @@ def make_plan(matrix: Matrix, fingerprints: Fingerprints) -> Plan:
         of_model=functools.cache(fingerprints.of_model),
         of_data=functools.cache(fingerprints.of_data),
         environment=fingerprints.environment,
+        engine_environment=fingerprints.engine_environment,
     )
     builders = [_CellSteps(cell, known) for cell in matrix.cells]
     ordered: dict[str, Step] = {}
@@ -81,7 +85,11 @@ def make_evaluation_plan(
     own = OWN_TASK in cell.recipe.evaluate.tasks
     data = [steps.data_step(prompt) for prompt in prompts_of(cell.recipe)] if own else []
     asked = [step for subject in subjects for step in steps.evaluations(subject)]
-    return Plan(study=cell.recipe.name, axes=(), steps=(steps.model_step, *data, *asked))
+    engine = steps.engine_environment
+    sources: list[Step] = [steps.model_step, *data]
+    if engine is not None:
+        sources.insert(0, engine)
+    return Plan(study=cell.recipe.name, axes=(), steps=(*sources, *asked))
 
 
 class _CellSteps:
@@ -93,10 +101,13 @@ class _CellSteps:
         self._model_print = fingerprints.of_model(cell.recipe.model)
         self._fingerprints = fingerprints
         self._environment = fingerprints.environment(cell.recipe)
+        self.engine_environment = fingerprints.engine_environment(cell.recipe)
 
     def sources(self) -> Iterator[Step]:
         if self._environment is not None:
             yield self._environment
+        if self.engine_environment is not None:
+            yield self.engine_environment
         yield self.model_step
         asked = prompts_of(self._recipe) if OWN_TASK in self._recipe.evaluate.tasks else []
         for prompt in dict.fromkeys([self._recipe.prompt, *asked]):
@@ -185,7 +196,9 @@ class _CellSteps:
             "backend": recipe.backend,
             "method": recipe.method,
             "strategy": recipe.strategy,
-            "world": World(devices_per_node=recipe.world_size),
+            "world": World(
+                num_nodes=recipe.nodes, devices_per_node=recipe.world_size // recipe.nodes
+            ),
             "device": recipe.device,
             "seed": recipe.seed,
             "train": recipe.train,
@@ -199,14 +212,14 @@ class _CellSteps:
 
     def evaluations(self, subject: EvalSubject) -> Iterator[EvalPlan]:
         """Those of one model, which this cell need not have trained."""
-        return evaluations(
-            self._recipe,
-            subject,
+        engine = self.engine_environment
+        inputs = EvalInputs(
             model_id=self._model_id,
+            environment_id=None if engine is None else engine.id,
             data_id=self._data_id,
             asked_key=self._asked_key,
-            version=ID_VERSION,
         )
+        return evaluations(self._recipe, subject, inputs, version=ID_VERSION)
 
 
 def _watch(recipe: Recipe) -> Watch | None:

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 from bakeoff.compare import numbers
 from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.losses import LossRow
-from bakeoff.compare.tables import FLEXIBLE_FILTER, HEADLINE_FILTER
+from bakeoff.compare.tables import FLEXIBLE_FILTER
 from bakeoff.schema.comparison import Row
+from bakeoff.schema.figures import HEADLINE_FILTER
 
 if TYPE_CHECKING:
     import altair as alt
@@ -121,13 +122,13 @@ def _interval_chart(
         return None
     import altair as alt  # noqa: PLC0415 - heavy, and only a report needs it
 
-    base = alt.Chart(_inline(data)).encode(y=_names_axis(data))
+    base = alt.Chart(inline(data)).encode(y=names_axis(data))
     if len(shots := list(dict.fromkeys(row["shots"] for row in data))) > 1:
         base = base.encode(yOffset=alt.YOffset("shots:N", sort=shots))
-        colour = _colour("shots", dict(zip(shots, SERIES, strict=False)))
+        colour = colour_scale("shots", dict(zip(shots, SERIES, strict=False)))
     else:
         present = {row["tone"] for row in data}
-        colour = _colour("tone", {key: tones[key] for key in tones if key in present})
+        colour = colour_scale("tone", {key: tones[key] for key in tones if key in present})
         if len(present) == 1 or "base" in present:
             # One colour needs no key, and the base model is named on its line.
             colour = colour.legend(None)
@@ -138,7 +139,7 @@ def _interval_chart(
     x = alt.X("value:Q", scale=scale, axis=alt.Axis.from_dict({**axis, "tickCount": 5}))
     return styled(
         [
-            alt.Chart(_inline([{"zero": 0}]))
+            alt.Chart(inline([{"zero": 0}]))
             .mark_rule(color=MUTED, strokeDash=[4, 4])
             .encode(x="zero:Q"),
             base.mark_rule(strokeWidth=2.5, opacity=0.55).encode(
@@ -147,11 +148,11 @@ def _interval_chart(
             base.mark_point(filled=True, size=95, opacity=1).encode(x=x, color=colour),
             base.mark_text(align="left", dx=9, fontWeight=600).encode(x="high:Q", text="text:N"),
         ],
-        _height(data),
+        height_of(data),
     )
 
 
-def _colour(field: str, colours: dict[str, str]) -> "alt.Color":
+def colour_scale(field: str, colours: dict[str, str]) -> "alt.Color":
     import altair as alt  # noqa: PLC0415
 
     scale = alt.Scale(domain=list(colours), range=list(colours.values()))
@@ -175,8 +176,8 @@ def format_chart(rows: Sequence[Row]) -> "alt.LayerChart | None":
     scale = alt.Scale(domain=[0, 1.1 * max(row["value"] for row in data) or 1], nice=False)
     axis = alt.Axis(format=".0%", tickCount=5)
     x = alt.X("value:Q", title="right answers", scale=scale, axis=axis)
-    base = alt.Chart(_inline(data)).encode(y=_names_axis(data), x=x)
-    colour = _colour("way", dict(zip(ways.values(), SERIES, strict=False)))
+    base = alt.Chart(inline(data)).encode(y=names_axis(data), x=x)
+    colour = colour_scale("way", dict(zip(ways.values(), SERIES, strict=False)))
     shapes = alt.Scale(domain=list(ways.values()), range=["circle", "diamond"])
     shape = alt.Shape("way:N", scale=shapes, legend=alt.Legend(title=None))
     return styled(
@@ -184,7 +185,7 @@ def format_chart(rows: Sequence[Row]) -> "alt.LayerChart | None":
             base.mark_line(strokeWidth=2.5, opacity=0.4, color=NEUTRAL).encode(detail="name:N"),
             base.mark_point(filled=True, size=110, opacity=1).encode(color=colour, shape=shape),
         ],
-        _height(data),
+        height_of(data),
     )
 
 
@@ -196,12 +197,12 @@ def loss_chart(rows: Sequence[LossRow]) -> "alt.LayerChart | None":
 
     names = list(dict.fromkeys(row.name for row in rows))
     many = len(names) > _MOST_COLOURS
-    colour = _colour("name", {name: SERIES[i % _MOST_COLOURS] for i, name in enumerate(names)})
+    colour = colour_scale("name", {name: SERIES[i % _MOST_COLOURS] for i, name in enumerate(names)})
     # With more curves than colours the picture shows the bundle, and the tables the runs.
     colour = colour.legend(None if many else alt.Legend(title=None, columns=2))
     x = alt.X("step:Q", title="optimiser step", axis=alt.Axis(tickMinStep=1, tickCount=6))
     data = [row.model_dump(include=_LOSS_FIELDS) for row in rows]
-    base = alt.Chart(_inline(data)).encode(x=x, detail="name:N", color=colour)
+    base = alt.Chart(inline(data)).encode(x=x, detail="name:N", color=colour)
     train = base.transform_filter("datum.split == 'train'")
     validation = base.transform_filter("datum.split == 'validation'")
     raw, smooth = (
@@ -268,17 +269,17 @@ def _bar_chart(
     domain = [0, 1.25 * max(size for _, size in found if size is not None) or 1]
     scale = alt.Scale(domain=domain, nice=False)
     x = alt.X("value:Q", title=title, scale=scale, axis=alt.Axis(tickCount=5))
-    base = alt.Chart(_inline(data)).encode(y=_names_axis(data), x=x)
+    base = alt.Chart(inline(data)).encode(y=names_axis(data), x=x)
     return styled(
         [
             base.mark_bar(color=SERIES[0], height={"band": 0.62}, cornerRadiusEnd=3),
             base.mark_text(align="left", dx=6, fontWeight=600).encode(text="text:N"),
         ],
-        _height(data),
+        height_of(data),
     )
 
 
-def _names_axis(data: Data) -> "alt.Y":
+def names_axis(data: Data) -> "alt.Y":
     import altair as alt  # noqa: PLC0415
 
     names = list(dict.fromkeys(row["name"] for row in data))
@@ -290,7 +291,7 @@ def _names_axis(data: Data) -> "alt.Y":
         labelPadding=8,
         labelFontSize=11 if _crowded(data) else 13,
         # Lines by name, because the name itself must stay whole: it tells the rows apart.
-        labelExpr=f"{json.dumps({name: _lines(name) for name in names})}[datum.label]",
+        labelExpr=f"{json.dumps({name: lines_of(name) for name in names})}[datum.label]",
     )
     return alt.Y("name:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.25))
 
@@ -299,23 +300,23 @@ def _crowded(data: Data) -> bool:
     return len({row["name"] for row in data}) > 12
 
 
-def _lines(name: str) -> list[str]:
+def lines_of(name: str) -> list[str]:
     """An axis that cuts a name cuts what tells it from its neighbours; so it gets three lines."""
     placeholder = " \N{HORIZONTAL ELLIPSIS}"
     return textwrap.wrap(name, _LABEL_WIDTH, max_lines=3, placeholder=placeholder) or [name]
 
 
-def _inline(data: Data) -> "alt.InlineData":
+def inline(data: Data) -> "alt.InlineData":
     import altair as alt  # noqa: PLC0415
 
     return alt.InlineData(values=data)
 
 
-def _height(data: Data) -> int:
+def height_of(data: Data) -> int:
     names = {str(row["name"]) for row in data}
     num_shots = len({row["shots"] for row in data})
     line, least = (13, 22) if _crowded(data) else (16, 34)
-    tallest = max(len(_lines(name)) for name in names) * line + 6
+    tallest = max(len(lines_of(name)) for name in names) * line + 6
     return len(names) * max(tallest, least, 17 * num_shots + 6 if num_shots > 1 else 0)
 
 

@@ -4,9 +4,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from bakeoff.compare import numbers
 from bakeoff.compare.repeats import spread, turns_of, without_repeats
-from bakeoff.compare.tables import peak_memory
 from bakeoff.report.settings import shots
 from bakeoff.report.table import Cell, Column, Table, without_empty_columns
+from bakeoff.schema.figures import peak_memory
 from bakeoff.schema.record import Measurement, Record
 
 _PHASES = {

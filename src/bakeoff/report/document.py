@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING
 
 from bakeoff import __version__
 from bakeoff.compare.losses import LossRow, loss_rows
+from bakeoff.compare.strategies import compare_strategies
 from bakeoff.report import charts
 from bakeoff.report.figures import Figure, draw
+from bakeoff.report.strategy_chart import strategy_chart
 from bakeoff.report.table import markdown_table
 from bakeoff.report.timeline import Timeline, timelines
 from bakeoff.report.timeline_chart import timeline_chart
@@ -26,7 +28,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 
-_LOSS, _TIMELINE = "loss", "timeline"
+_LOSS, _TIMELINE, _STRATEGIES = "loss", "timeline", "strategies"
 """Keys of the figures that are drawn of curves, not of rows."""
 
 
@@ -74,6 +76,7 @@ def write_report(  # noqa: PLR0913 - the last four are facts of the study, none 
         command_line=command_line,
     )
     figures = list(_draw_all(view, loss_rows(records), timelines(records, runs_dir)))
+    figures += _strategies_figure(records)
     values = {"view": view, "figures": {f.key: f for f in figures}, "version": __version__}
     markdown = templates().get_template("report.md.j2").render(values)
     page = templates().get_template("report.html.j2").render(values)
@@ -107,41 +110,43 @@ def replace_files(folder: Path, contents: Mapping[str, bytes]) -> None:
 
 def _remove_stale_figures(folder: Path, drawn: Set[str]) -> None:
     """Those that an earlier report wrote and this one did not; other files are not ours."""
-    for key in {*(drawing.key for drawing in _DRAWINGS), _LOSS, _TIMELINE} - drawn:
+    for key in {*(drawing.key for drawing in DRAWINGS), _LOSS, _TIMELINE, _STRATEGIES} - drawn:
         (folder / f"{key}.png").unlink(missing_ok=True)
 
 
 @dataclass(frozen=True)
-class _Drawing:
+class Drawing:
+    """A picture of the results table's rows."""
+
     key: str
     title: str
     caption: str
     chart: Callable[[Sequence[Row]], "alt.LayerChart | None"]
 
 
-_DRAWINGS = (
-    _Drawing(
+DRAWINGS = (
+    Drawing(
         "accuracy",
         "Right answers",
         "Share of the test questions answered right, with its 95 % interval (Wilson).",
         charts.accuracy_chart,
     ),
-    _Drawing(
+    Drawing(
         "difference",
         "Difference to the base model",
         "On the same questions, with its 95 % interval (bootstrap). Green or red where the "
         "corrected test decides, grey where chance alone may do it.",
         charts.difference_chart,
     ),
-    _Drawing(
+    Drawing(
         "formats",
         "Form or substance",
         "Answers in the expected form, and any answers whose last number is right. The gap between "
         "the two is a matter of form.",
         charts.format_chart,
     ),
-    _Drawing("time", "Training time", "Optimiser steps only.", charts.time_chart),
-    _Drawing(
+    Drawing("time", "Training time", "Optimiser steps only.", charts.time_chart),
+    Drawing(
         "memory",
         "Peak memory of training",
         "Host memory is that of the whole process tree; the results table says where it was read.",
@@ -151,7 +156,7 @@ _DRAWINGS = (
 
 
 def _draw_all(view: View, losses: Sequence[LossRow], found: Sequence[Timeline]) -> Iterator[Figure]:
-    for drawing in _DRAWINGS:
+    for drawing in DRAWINGS:
         chart = drawing.chart(view.rows)
         if chart is not None:
             key, title, caption = drawing.key, drawing.title, drawing.caption
@@ -167,6 +172,16 @@ def _draw_all(view: View, losses: Sequence[LossRow], found: Sequence[Timeline]) 
             "trainer was doing. Time and memory have the same scale in all panels."
         )
         yield draw(over_time, key=_TIMELINE, title="Memory over time", caption=caption)
+
+
+def _strategies_figure(records: Sequence[Record]) -> Iterator[Figure]:
+    chart = strategy_chart(compare_strategies(records))
+    if chart is not None:
+        caption = (
+            "Memory of the process that needs most against the time of a step. Green: no other "
+            "strategy needs less of both (the Pareto front)."
+        )
+        yield draw(chart, key=_STRATEGIES, title="Memory against time", caption=caption)
 
 
 @cache

@@ -11,7 +11,7 @@ from bakeoff.report import charts
 if TYPE_CHECKING:
     import altair as alt
 
-_VARIABLES = {
+STYLE_VARIABLES = {
     charts.INK: "--ink",
     charts.MUTED: "--muted",
     charts.GRID: "--grid",
@@ -59,7 +59,7 @@ def embeddable(svg: str, *, key: str, title: str) -> str:
     the printed colour to fall back on, and the picture scales with its column.
     """
     svg = re.sub(r'\b(id="|url\(#|href="#)', rf"\g<1>{key}-", svg)
-    for colour, variable in _VARIABLES.items():
+    for colour, variable in STYLE_VARIABLES.items():
         svg = svg.replace(f'"{colour}"', f'"var({variable}, {colour})"')
     head, _, body = svg.partition(">")
     head = re.sub(r' (width|height)="[^"]*"', "", head)

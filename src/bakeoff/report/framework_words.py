@@ -18,8 +18,8 @@ from bakeoff.compare.frameworks import (
     same_batches,
 )
 from bakeoff.compare.names import BUILTIN, name_cell, varying_axes
-from bakeoff.compare.tables import peak_memory
 from bakeoff.compare.verdict import verdict
+from bakeoff.schema.figures import peak_memory
 from bakeoff.schema.record import Record
 
 _BUSY = 1.5

@@ -36,18 +36,22 @@ def write_search_report(
     recipe_text: str | None = None,
 ) -> ReportPaths:
     """Write ``report.md``, ``report.html`` and pictures into ``folder``."""
-    return write_page(
-        Page(
-            kind="Hyper-parameter search",
-            title=result.study,
-            facts=_facts(result),
-            verdicts=[_verdict(result), *_saved(result)],
-            warnings=result.notes,
-            sections=[section for section in _sections(result) if section is not None],
-            command=shlex.join(command_line),
-            recipe_text=recipe_text,
-        ),
-        folder,
+    return write_page(search_page(result, command_line, recipe_text=recipe_text), folder)
+
+
+def search_page(
+    result: SearchResult, command_line: Sequence[str], *, recipe_text: str | None = None
+) -> Page:
+    """All that the report says, its pictures drawn."""
+    return Page(
+        kind="Hyper-parameter search",
+        title=result.study,
+        facts=_facts(result),
+        verdicts=[_verdict(result), *_saved(result)],
+        warnings=result.notes,
+        sections=[section for section in _sections(result) if section is not None],
+        command=shlex.join(command_line),
+        recipe_text=recipe_text,
     )
 
 

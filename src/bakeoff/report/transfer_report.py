@@ -29,18 +29,22 @@ def write_transfer_report(
     recipe_text: str | None = None,
 ) -> ReportPaths:
     """Write ``report.md``, ``report.html`` and pictures into ``folder``."""
-    return write_page(
-        Page(
-            kind="Transfer of the learning rate",
-            title=result.study,
-            facts=_facts(result),
-            verdicts=[_verdict(result)],
-            warnings=result.notes,
-            sections=list(_sections(result)),
-            command=shlex.join(command_line),
-            recipe_text=recipe_text,
-        ),
-        folder,
+    return write_page(transfer_page(result, command_line, recipe_text=recipe_text), folder)
+
+
+def transfer_page(
+    result: TransferResult, command_line: Sequence[str], *, recipe_text: str | None = None
+) -> Page:
+    """All that the report says, its pictures drawn."""
+    return Page(
+        kind="Transfer of the learning rate",
+        title=result.study,
+        facts=_facts(result),
+        verdicts=[_verdict(result)],
+        warnings=result.notes,
+        sections=list(_sections(result)),
+        command=shlex.join(command_line),
+        recipe_text=recipe_text,
     )
 
 

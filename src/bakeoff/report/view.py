@@ -1,6 +1,6 @@
 """Everything that a report says, as plain values; the templates only lay it out."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,8 +9,10 @@ from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.frameworks import SideBySide, side_by_side
 from bakeoff.compare.names import is_base, name_runs, named_in_text
 from bakeoff.compare.pairs import MOST_MODELS, trained_pairs
+from bakeoff.compare.phrases import Language
 from bakeoff.compare.repeats import without_repeats
 from bakeoff.compare.seeds import is_grouped, num_seeds, seed_groups
+from bakeoff.compare.strategies import compare_strategies
 from bakeoff.compare.tables import (
     format_shares,
     load_all_samples,
@@ -22,6 +24,7 @@ from bakeoff.report import costs, results, settings
 from bakeoff.report.examples import Example, pick_examples
 from bakeoff.report.framework_words import summary
 from bakeoff.report.frameworks import FrameworksPart, frameworks_parts
+from bakeoff.report.strategies import StrategiesPart, strategies_parts
 from bakeoff.report.table import Table, Tone
 from bakeoff.schema.comparison import Row, SeedGroup
 from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
@@ -53,6 +56,7 @@ class View:
     rows: list[Row]
     results: Table | None
     frameworks: list[FrameworksPart]
+    strategies: list[StrategiesPart]
     filters: Table | None
     format_sentences: list[str]
     statistics: Table | None
@@ -73,7 +77,18 @@ class View:
     overrides: list[str]
 
 
-def make_view(  # noqa: PLR0913 - the last four are facts of the study, none of them needed
+@dataclass(frozen=True)
+class Voice:
+    """In which language verdicts are told, and what a run's name is in it."""
+
+    language: Language
+    name: Callable[[str], str]
+
+
+ENGLISH = Voice("en", str)
+
+
+def make_view(  # noqa: PLR0913 - the last five are facts of the study, none of them needed
     study: str,
     records: Sequence[Record],
     runs_dir: Path,
@@ -82,6 +97,7 @@ def make_view(  # noqa: PLR0913 - the last four are facts of the study, none of 
     overrides: Sequence[str] = (),
     plan: Plan | None = None,
     command_line: Sequence[str] | None = None,
+    voice: Voice = ENGLISH,
 ) -> View:
     """Of the records of one study. Raises UserError if answers are missing on disk."""
     samples = load_all_samples(records, runs_dir)
@@ -95,11 +111,12 @@ def make_view(  # noqa: PLR0913 - the last four are facts of the study, none of 
     return View(
         study=study,
         facts=list(_facts(records, rows)),
-        verdicts=[*_verdicts(rows, groups), *_framework_verdicts(sides)],
+        verdicts=[*_verdicts(rows, groups, voice), *_framework_verdicts(sides)],
         warnings=list(_warnings(records, rows, names)),
         rows=rows,
         results=results.results_table(rows) if rows else None,
         frameworks=frameworks_parts(sides),
+        strategies=strategies_parts(compare_strategies(records)),
         filters=results.filters_table(rows),
         format_sentences=results.format_sentences(format_shares(rows)),
         statistics=results.statistics_table(rows),
@@ -140,11 +157,12 @@ def _device(record: Record) -> str:
     return gpus or ("CPU" if hardware else numbers.MISSING)
 
 
-def _verdicts(rows: Sequence[Row], groups: Sequence[SeedGroup]) -> Iterator[Verdict]:
+def _verdicts(rows: Sequence[Row], groups: Sequence[SeedGroup], voice: Voice) -> Iterator[Verdict]:
     tested = [row for row in rows if row.is_headline and row.difference]
     shots = results.several([row.num_fewshot for row in tested])
     for group in groups:
-        text = seeds_sentence(group)
+        named = group.model_copy(update={"name": voice.name(group.name)})
+        text = seeds_sentence(named, language=voice.language)
         tone = _group_tone(group)
         yield Verdict(f"{group.num_fewshot}-shot: {text}" if shots else text, tone)
     tested = [row for row in tested if not is_grouped(rows, row)]
@@ -152,7 +170,7 @@ def _verdicts(rows: Sequence[Row], groups: Sequence[SeedGroup]) -> Iterator[Verd
         yield _summary(tested, whose="models trained once" if groups else "trained models")
         tested = sorted(tested, key=lambda row: -row.accuracy)[:3]
     for row in tested:
-        text = _verdict_text(row, rows)
+        text = _verdict_text(row, rows, voice)
         tone = results.tone_of(row.difference.difference, row.p_adjusted) if row.difference else ""
         yield Verdict(f"{row.num_fewshot}-shot: {text}" if shots else text, tone)
 
@@ -181,15 +199,16 @@ def _summary(tested: Sequence[Row], *, whose: str) -> Verdict:
     return Verdict(text, "")
 
 
-def _verdict_text(row: Row, rows: Sequence[Row]) -> str:
+def _verdict_text(row: Row, rows: Sequence[Row], voice: Voice) -> str:
     base = next(r for r in rows if r.run_id == row.baseline_run_id)
     assert row.difference is not None  # noqa: S101 - only tested rows come here
     return verdict(
         row.difference,
-        names=(row.name, named_in_text(base.name)),
+        names=(voice.name(row.name), voice.name(named_in_text(base.name))),
         p_adjusted=row.p_adjusted,
         num_tests=num_tests(rows, is_headline=True),
         num_seeds=num_seeds(rows, row),
+        language=voice.language,
     )
 
 

@@ -12,6 +12,7 @@ from bakeoff.envs.installed import installed_from
 from bakeoff.envs.locks import read_lock
 from bakeoff.envs.resolve import resolve
 from bakeoff.envs.uv import find_uv
+from bakeoff.evals import ENGINES
 from bakeoff.schema.plan import EnvironmentStep
 from bakeoff.schema.recipe import Recipe
 
@@ -19,9 +20,17 @@ from bakeoff.schema.recipe import Recipe
 def environment_of(recipe: Recipe) -> EnvironmentStep | None:
     """The environment of the recipe's backend; None: it needs none of its own."""
     try:
-        name = BACKENDS.get(recipe.backend)().environment
+        return _step_of(BACKENDS.get(recipe.backend)().environment, recipe)
     except UserError:
         return None  # the check of the plan says so, with its place in the recipe
+
+
+def engine_environment_of(recipe: Recipe) -> EnvironmentStep | None:
+    """That of the recipe's engine of evaluation, likewise."""
+    return _step_of(ENGINES.get(recipe.evaluate.engine)().environment, recipe)
+
+
+def _step_of(name: str | None, recipe: Recipe) -> EnvironmentStep | None:
     if name is None:
         return None
     given = recipe.env.get(name)

@@ -13,8 +13,9 @@ from bakeoff.planning.expand import expand
 from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_evaluation_plan
 from bakeoff.recipes import RecipeTree
+from bakeoff.runner.environments import engine_environment_of
 from bakeoff.runner.prepare import PreparedStudy, as_user_error, problems_of
-from bakeoff.schema.plan import DataStep, TrainPlan
+from bakeoff.schema.plan import DataStep, ModelStep, TrainPlan
 from bakeoff.schema.recipe_subject import PromptSpec
 from bakeoff.store.runs import Store
 
@@ -108,13 +109,15 @@ def prepare_evaluation(
             lambda spec: models.fingerprint(spec, base_dir=base_dir, cache_dir=cache_dir)
         ),
         of_data=functools.cache(lambda spec: data.fingerprint(spec, base_dir=base_dir)),
+        engine_environment=engine_environment_of,
     )
     subjects = [EvalSubject()] if adapter is None or with_base else []
     if adapter is not None:
         subjects.append(_subject(adapter))
     plan = make_evaluation_plan(cells[0], fingerprints, subjects)
     training = adapter.training if adapter is not None else None
-    if training is not None and training.model_id != plan.steps[0].id:
+    asked_model = next(step.id for step in plan.steps if isinstance(step, ModelStep))
+    if training is not None and training.model_id != asked_model:
         raise UserError(
             f"{adapter and adapter.folder} was trained on another model than "
             f"{cells[0].recipe.model.source}",

@@ -15,7 +15,9 @@ from bakeoff.envs.child import isolated
 from bakeoff.evals import ENGINES
 from bakeoff.interfaces import Backend, EvalEngine, Inputs
 from bakeoff.measure.page_cache import cached_share_of_model
+from bakeoff.runner.distribution import distribution_of
 from bakeoff.runner.environments import bring_environment
+from bakeoff.runner.join import offer_to_machines
 from bakeoff.runner.measurements import MEASURE, measurement_of
 from bakeoff.runner.observer import Observer
 from bakeoff.runner.process_run import lock_of, run_process
@@ -154,7 +156,10 @@ class Executor:
             step: The training.
             own_python: Whether the interpreter is that of bakeoff's own jobs, whatever the backend.
         """
-        inputs = self._inputs(step.model_id, self._data[step.data_id])
+        inputs = replace(
+            self._inputs(step.model_id, self._data[step.data_id]),
+            distribution=distribution_of(step),
+        )
         if step.environment_id is None or own_python:
             return inputs
         return replace(inputs, python=self._pythons[step.environment_id])
@@ -177,6 +182,8 @@ class Executor:
             artefact = self._artefact_of(training)
         inputs = self._inputs(step.model_id, prepared, artefact)
         inputs = replace(inputs, trained_rows=self._rows_of(training))
+        if step.environment_id is not None:
+            inputs = replace(inputs, python=self._pythons[step.environment_id])
         return eval_record(
             step,
             self._study,
@@ -199,6 +206,8 @@ class Executor:
         if isinstance(step, TrainPlan):
             calibration_dir = (self._workspace.cache_dir / "matmul").resolve()
             write_json_atomic(run_dir / MEASURE, {"calibration_dir": str(calibration_dir)})
+        if isinstance(step, TrainPlan) and step.world.num_nodes > 1:
+            self._observer.note(offer_to_machines(launch, run_dir, self._workspace))
         outcome = run_process(
             launch,
             run_dir,
@@ -210,7 +219,8 @@ class Executor:
             ),
         )
         result = translator.read_result(run_dir) if outcome.status == "finished" else None
-        measured = measurement_of(outcome, result, run_dir, self._workspace.measure)
+        plan = step if isinstance(step, TrainPlan) else None
+        measured = measurement_of(outcome, result, run_dir, self._workspace.measure, plan)
         provenance = make_provenance(
             self._workspace,
             launch=launch,
@@ -233,8 +243,8 @@ class Executor:
             for name, text in self._workspace.environment.items()
             if name not in _OF_A_DISTRIBUTED_JOB
         }
-        needs_own = isinstance(step, TrainPlan) and step.environment_id is not None
-        return isolated(inherited) if needs_own else inherited
+        inherited |= self._workspace.exchange_environment
+        return inherited if step.environment_id is None else isolated(inherited)
 
     def _inputs(
         self, model_id: str, data: _PreparedData | None, artefact_dir: Path | None = None

@@ -8,8 +8,14 @@ import psutil
 from bakeoff import models
 from bakeoff.base.files import read_json
 from bakeoff.base.process import capture
-from bakeoff.predict.device import Device, replace_memory
-from bakeoff.predict.gpus import GPUS, match_device_name
+from bakeoff.predict.device import (
+    Device,
+    device_named,
+    device_of_size,
+    parse_bytes,
+    replace_memory,
+)
+from bakeoff.predict.gpus import GPUS, find_gpu, match_device_name
 from bakeoff.predict.shape import known_shape, shape_of_config
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.workspace import Workspace
@@ -57,3 +63,19 @@ def gpus_here() -> Sequence[tuple[str, int, int]]:
         if total.isdigit() and free.isdigit():
             found.append((name, int(total) * _MIB, int(free) * _MIB))
     return found
+
+
+def device_asked(gpu: str | None, memory: str | None) -> Device:
+    """As a person names it: a kind of GPU, a size of memory, both, or (neither) this machine.
+
+    Raises:
+        UserError: There is no such GPU, or the size is none.
+    """
+    if memory is not None:
+        size = parse_bytes(memory, option="--memory")
+        if gpu == "cpu":
+            return device_of_size(size, gpu=None, is_cpu=True)
+        return device_of_size(size, gpu=find_gpu(gpu) if gpu else None, is_cpu=False)
+    if gpu is not None and gpu != "cpu":
+        return device_named(gpu)
+    return device_here("cpu" if gpu == "cpu" else "auto")

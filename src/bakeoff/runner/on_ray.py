@@ -94,9 +94,7 @@ def _sources_of(plan: Plan, runs: Sequence[Step]) -> list[Step]:
     needed: set[str | None] = set()
     for step in runs:
         if isinstance(step, TrainPlan | EvalPlan):
-            needed |= {step.model_id, step.data_id}
-        if isinstance(step, TrainPlan):
-            needed.add(step.environment_id)
+            needed |= {step.model_id, step.data_id, step.environment_id}
     return [
         step
         for step in plan.steps

@@ -20,10 +20,10 @@ from bakeoff.planning.expand import Matrix, expand
 from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
 from bakeoff.recipes import RecipeTree, load_recipe
-from bakeoff.runner.environments import environment_of
+from bakeoff.runner.environments import engine_environment_of, environment_of
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
 from bakeoff.schema.recipe import OF_THE_MACHINE
-from bakeoff.schema.recipe_machine import HubSpec, MeasureSpec, RaySpec
+from bakeoff.schema.recipe_machine import ExchangeSpec, HubSpec, MeasureSpec, RaySpec
 from bakeoff.strategies import STRATEGIES
 
 
@@ -47,7 +47,7 @@ class StudySettings:
     measure: MeasureSpec
     ray: RaySpec | None
     """None: runs are done here."""
-
+    exchange: ExchangeSpec
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -81,11 +81,16 @@ def prepare_tree(tree: RecipeTree, base_dir: Path, *, cache_dir: Path) -> Prepar
                 ),
                 of_data=lambda spec: data.fingerprint(spec, base_dir=base_dir),
                 environment=environment_of,
+                engine_environment=engine_environment_of,
             ),
         )
     except UserError as error:
         raise _with_place(tree, error) from error
-    unknown = [*_unknown_environments(matrix), *_settings_of_nobody(tree)]
+    unknown = [
+        *_unknown_environments(matrix),
+        *_settings_of_nobody(tree),
+        *_nowhere_to_meet(matrix),
+    ]
     problems = list(dict.fromkeys([*unknown, *problems_of(plan)]))
     if problems:
         raise as_user_error(tree, problems)
@@ -135,6 +140,7 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
         silence_limit_seconds=60 * recipe.limits.silent_minutes,
         measure=recipe.measure,
         ray=recipe.ray if recipe.execution == "ray" else None,
+        exchange=recipe.exchange,
         where=where,
         **folders,
     )
@@ -179,8 +185,29 @@ def _training_problems(step: TrainPlan) -> Iterator[Problem]:
     yield from check_distribution(step, speaks=strategy.speaks, accepts=backend.accepts)
     yield from strategy.check(step.world)
     yield from backend.check(step)
+    yield from _device_problems(step)
     if backend.environment is None:
         yield from _missing_requirements("backend", step.backend, backend.requirements)
+        yield from _missing_requirements("strategy", step.strategy, strategy.requirements)
+
+
+def _nowhere_to_meet(matrix: Matrix) -> Iterator[Problem]:
+    recipes = [cell.recipe for cell in matrix.cells]
+    if any(r.nodes > 1 for r in recipes) and recipes[0].exchange.rendezvous is None:
+        yield Problem(
+            key="nodes",
+            message="the machines do not know where to meet",
+            hint="set `exchange.rendezvous: HOST:PORT` of the machine that runs this command",
+        )
+
+
+def _device_problems(step: TrainPlan) -> Iterator[Problem]:
+    if step.world.num_processes > 1 and step.device == "mps":
+        yield Problem(
+            key="device",
+            message="processes exchange tensors between GPUs by NVIDIA or between CPUs, not on MPS",
+            hint="set `device: cpu`, or `strategy: single` and `world_size: 1`",
+        )
 
 
 def _unknown_environments(matrix: Matrix) -> Iterator[Problem]:
@@ -205,7 +232,8 @@ def _settings_of_nobody(tree: RecipeTree) -> Iterator[Problem]:
 def _evaluation_problems(step: EvalPlan) -> Iterator[Problem]:
     engine = ENGINES.get(step.engine)()
     yield from engine.check(step)
-    yield from _missing_requirements("evaluate.engine", step.engine, engine.requirements)
+    if engine.environment is None:
+        yield from _missing_requirements("evaluate.engine", step.engine, engine.requirements)
 
 
 def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> Iterator[Problem]:
@@ -214,7 +242,9 @@ def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> I
         yield Problem(
             key=key,
             message=f"`{name}` needs {', '.join(missing)}",
-            hint="`make install` in the project, or `pip install 'bakeoff[train,eval]'`",
+            hint="`pip install 'bakeoff[zero]'`"
+            if key == "strategy"
+            else "`make install` in the project, or `pip install 'bakeoff[train,eval]'`",
         )
 
 

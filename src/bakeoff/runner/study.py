@@ -140,9 +140,7 @@ class StudyRunner:
             if isinstance(step, TrainPlan | EvalPlan):
                 record = self._store.record_of(step)
                 if record is None or record.status != "finished":
-                    needed.update({step.model_id, step.data_id or ""})
-                    if isinstance(step, TrainPlan):
-                        needed.add(step.environment_id or "")
+                    needed.update({step.model_id, step.data_id or "", step.environment_id or ""})
         return needed
 
     def _run_or_reuse(self, step: TrainPlan | EvalPlan) -> None:
@@ -187,10 +185,10 @@ class StudyRunner:
         return self._executor.evaluate(step, training)
 
     def _why_skip(self, step: TrainPlan | EvalPlan) -> str | None:
+        broken = self._broken.get(step.environment_id or "")
+        if broken is not None:
+            return f"its environment cannot be used: {broken}"
         if isinstance(step, TrainPlan):
-            broken = self._broken.get(step.environment_id or "")
-            if broken is not None:
-                return f"its environment cannot be used: {broken}"
             needed, what = step.repeats, "the training that it repeats"
         else:
             needed, what = step.train_id, "its training"

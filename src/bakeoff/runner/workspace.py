@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bakeoff.base.hub import HubAccess
 from bakeoff.runner.process_run import Watching
-from bakeoff.schema.recipe_machine import MeasureSpec, RaySpec
+from bakeoff.schema.recipe_machine import ExchangeSpec, MeasureSpec, RaySpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,6 +36,16 @@ class Workspace:
     measure: MeasureSpec = field(default_factory=MeasureSpec)
     ray: RaySpec | None = None
     """The cluster that runs are done on; None: on this machine."""
+
+    exchange: ExchangeSpec = field(default_factory=ExchangeSpec)
+
+    @property
+    def exchange_environment(self) -> dict[str, str]:
+        """What the processes of one training must know of each other."""
+        told = {"BAKEOFF_EXCHANGE_SECONDS": f"{60 * self.exchange.timeout_minutes:g}"}
+        if self.exchange.rendezvous is not None:
+            told["BAKEOFF_RENDEZVOUS"] = self.exchange.rendezvous
+        return told
 
     def watching(self, device: str) -> Watching:
         """How a run on that device is watched."""

@@ -165,3 +165,26 @@ class SamplerBench(Document):
     peaks: tuple[PeakCell, ...]
     ratios: tuple[BenchRatio, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+class PageCell(Document):
+    """One page of `bakeoff ui`."""
+
+    page: str
+    path: str
+    seconds: tuple[float, ...]
+    """Of each time it was asked for, from the request to the last byte."""
+
+    median_seconds: float
+    num_bytes: int
+
+
+class PageBench(Document):
+    bench: Literal["page"] = "page"
+    work: dict[str, Any]
+    machine: dict[str, Any]
+    cells: tuple[PageCell, ...]
+    limit_seconds: float
+    """What a page may take at the median."""
+
+    ratios: tuple[BenchRatio, ...] = ()

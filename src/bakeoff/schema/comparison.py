@@ -16,7 +16,7 @@ class Interval(Document):
     high: float
     level: float = 0.95
     method: Literal[
-        "bca", "percentile", "exact", "wilson", "hierarchical", "clustered", "normal", "t"
+        "bca", "percentile", "exact", "wilson", "hierarchical", "clustered", "newcombe", "t"
     ]
 
 
@@ -75,7 +75,7 @@ class Row(Document):
     metric: str
     filter: str
     is_headline: bool
-    """Scored by the filter that stands for the task; see `bakeoff.compare.tables.headline`."""
+    """Scored by the filter that stands for the task; see `bakeoff.schema.figures.headline`."""
 
     num_fewshot: int
     accuracy: float

@@ -18,7 +18,7 @@ class InstalledEnvironment(Document):
 
 
 class EnvironmentCheck(Document):
-    """A training of a few steps on a tiny model by the framework's own entry point."""
+    """A tiny model trained for a few steps by the framework's own entry point, or asked by it."""
 
     name: str
     python: str

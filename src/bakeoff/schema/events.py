@@ -137,6 +137,11 @@ Event = Annotated[
 _EVENT: TypeAdapter[Event] = TypeAdapter(Event)
 
 
+def event_of_line(line: bytes) -> Event:
+    """Raises pydantic's ValidationError for a line that is no event."""
+    return _EVENT.validate_json(line)
+
+
 def read_events_file(path: Path) -> Iterator[Event]:
     """Events of a file that may still be written to, oldest first; none when it is missing."""
     if path.exists():

@@ -44,6 +44,19 @@ class World(Document):
     num_nodes: Annotated[int, Field(ge=1)] = 1
     devices_per_node: Annotated[int, Field(ge=1)] = 1
 
+    @property
+    def num_processes(self) -> int:
+        return self.num_nodes * self.devices_per_node
+
+
+class Distribution(Document):
+    """What a strategy says to one backend about one training."""
+
+    dialect: Dialect
+    world: World
+    settings: dict[str, Any]
+    """In that dialect."""
+
 
 class Problem(Document):
     """Why a plan cannot run; ``hint`` is the change that would make it run."""
@@ -147,6 +160,9 @@ class EvalPlan(Document):
     """A folder with an adapter or a full model that no training here made; absolute."""
 
     adapter_digest: str | None = None
+    environment_id: str | None = None
+    """Where the engine runs; None: in the interpreter that runs bakeoff's own jobs."""
+
     data_id: str | None
     """None when the harness brings the task's data itself."""
 

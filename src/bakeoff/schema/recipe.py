@@ -11,7 +11,14 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, Field, model_validator
 
 from bakeoff.schema.recipe_evaluate import EvalSpec
-from bakeoff.schema.recipe_machine import HubSpec, LimitsSpec, MeasureSpec, PlacesSpec, RaySpec
+from bakeoff.schema.recipe_machine import (
+    ExchangeSpec,
+    HubSpec,
+    LimitsSpec,
+    MeasureSpec,
+    PlacesSpec,
+    RaySpec,
+)
 from bakeoff.schema.recipe_part import Positive, RecipePart
 from bakeoff.schema.recipe_search import SearchSpec
 from bakeoff.schema.recipe_subject import DataSpec, ModelSpec, PromptSpec
@@ -24,10 +31,12 @@ OF_THE_MACHINE = (
     "limits",
     "measure",
     "env",
+    "exchange",
     "search",
     "transfer",
     "execution",
     "ray",
+    "exchange",
 )
 """Keys that say how a study is done here, not what is done: the same for all of its cells."""
 
@@ -56,7 +65,11 @@ class Recipe(RecipePart):
     """How one training is spread over devices."""
 
     world_size: Positive = 1
-    """Number of devices (processes) of one training."""
+    """Number of devices (processes) of one training, over all machines. In a list of strategies
+    `single` takes one of them."""
+
+    nodes: Positive = 1
+    """Number of machines that share them evenly; see `exchange.rendezvous`."""
 
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
     """Where training and evaluation run; `auto` takes CUDA, then MPS, then the CPU."""
@@ -76,6 +89,7 @@ class Recipe(RecipePart):
     places: PlacesSpec = PlacesSpec()
     limits: LimitsSpec = LimitsSpec()
     measure: MeasureSpec = MeasureSpec()
+    exchange: ExchangeSpec = ExchangeSpec()
     env: dict[str, str] = Field(default_factory=dict)
     """Interpreters or virtual environments in place of our own: `env: {swift: ~/swift/bin/python}`.
     They are taken as they are; `bakeoff env check NAME --python PATH` proves one."""

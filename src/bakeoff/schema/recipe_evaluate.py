@@ -54,9 +54,10 @@ class EvalSpec(RecipePart):
     """Questions answered at a time; `auto`: as many as memory allows for the longest of them. When
     memory runs out all the same, it is halved and the run goes on."""
 
-    engine: Literal["hf", "builtin"] = "hf"
+    engine: Literal["hf", "builtin", "vllm"] = "hf"
     """What generates: `hf`, padded batches by transformers, is the reference; `builtin` gives the
-    same answers several times faster. In bf16 rounding may change a few: compare within one."""
+    same answers several times faster; `vllm` runs in its own environment. In bf16 rounding may
+    change a few answers: compare within one."""
 
     precision: Precision = "bf16"
     base: bool = True
@@ -67,8 +68,8 @@ class EvalSpec(RecipePart):
     merged model's logits are from those of the two apart."""
 
     every: Count = 0
-    """Ask a few validation rows each so many steps of a training (built-in trainer); 0: never. The
-    time is told apart from the training's."""
+    """Ask a few validation rows each so many steps of a training (built-in trainer, one device);
+    0: never. The time is told apart from the training's."""
 
     every_questions: Positive = 16
     """How many rows are asked each time."""

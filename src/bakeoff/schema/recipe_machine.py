@@ -79,6 +79,23 @@ class RaySpec(RecipePart):
     """So many times a run is started again whose machine or process was lost."""
 
 
+class ExchangeSpec(RecipePart):
+    """How the processes of one training find each other; of no influence on results."""
+
+    timeout_minutes: Annotated[float, Field(gt=0)] = 10.0
+    """A process that waits for another so long ends the training, and says for whom it waited."""
+
+    rendezvous: str | None = None
+    """`HOST:PORT` of the first machine, where those of `nodes` meet; needed with several."""
+
+    @field_validator("rendezvous")
+    @classmethod
+    def _has_a_port(cls, value: str | None) -> str | None:
+        if value is not None and not value.rpartition(":")[2].isdecimal():
+            raise ValueError("`HOST:PORT`, such as `10.0.0.1:29400`")
+        return value
+
+
 class MeasureSpec(RecipePart):
     """How time, memory and energy are measured; of no influence on what is learned."""
 

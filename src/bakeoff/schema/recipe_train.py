@@ -38,6 +38,10 @@ class TrainSpec(RecipePart):
     gradient_accumulation: Positive = 1
     """Passes per optimiser step; rows per step = batch_size x gradient_accumulation x devices."""
 
+    rows_per_step: Annotated[Positive | None, Field(exclude=True)] = None
+    """Rows of an optimiser step over all devices; `gradient_accumulation` then follows from it, so
+    that different numbers of devices do the same work."""
+
     max_length: Positive = 1024
     """Longest row in tokens, end-of-sequence token included."""
 

@@ -52,6 +52,23 @@ class RankPeak(Document):
     load_device_reserved_bytes: int | None = None
 
 
+class Exchange(Document):
+    """What the processes of a training sent each other, each of them, in one optimiser step."""
+
+    formula_bytes: int | None = None
+    """By the method's formula (`bakeoff.predict.exchange`)."""
+
+    measured_bytes: int | None = None
+    """By torch's profiler in one step that warmed up, in a ring's bytes; see
+    `bakeoff.worker.exchange`."""
+
+    bytes_by_collective: dict[str, int] = Field(default_factory=dict)
+    """Those measured, by kind."""
+
+    share_of_step: float | None = None
+    """Of that step, the time in which an exchange went on, waiting for the others included."""
+
+
 class PhaseCost(Document):
     """What one phase took, all its parts added."""
 
@@ -115,6 +132,9 @@ class Measurement(Document):
 
     first_step_seconds: float | None = None
     step_seconds_median: float | None = None
+    num_processes: int = 1
+    """That trained together; their tokens are added in `tokens_per_second`."""
+
     num_steps: int | None = None
     num_steady_steps: int | None = None
     """Without those that warm up: after each start as many as a tenth of the planned steps, at
@@ -177,6 +197,9 @@ class Measurement(Document):
     """Most memory in use on the GPUs less what was in use before, whoever used it."""
 
     peak_by_rank: tuple[RankPeak, ...] = ()
+    exchange: Exchange | None = None
+    """None for one process."""
+
     devices: tuple[DeviceCost, ...] = ()
     energy_joules: float | None = None
     """Of all readings in `energy` added: what that covers differs between machines."""

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from bakeoff.compare.tables import HEADLINE_FILTER
+from bakeoff.schema.figures import HEADLINE_FILTER
 from bakeoff.schema.recipe_search import Objective
 from bakeoff.schema.record import Record
 

@@ -7,6 +7,8 @@
 
 import contextlib
 import difflib
+import os
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from bakeoff.base.errors import UserError
@@ -15,9 +17,12 @@ from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
 from bakeoff.schema.record import Record
 from bakeoff.schema.study import Study
 from bakeoff.store.index import Index
+from bakeoff.store.lists import Lists
 
 RECORD = "record.json"
 STUDIES = "studies"
+_CHUNK = 200
+"""Records that are indexed at once."""
 
 
 class Store:
@@ -28,6 +33,11 @@ class Store:
         self._index = Index(runs_dir / "index.sqlite")
         self.unreadable: dict[str, UserError] = {}
         """Run ids whose record cannot be read, found by the last ``sync``."""
+
+    @property
+    def lists(self) -> Lists:
+        """Of the index as the last ``sync`` left it."""
+        return Lists(self._index)
 
     def run_dir(self, run_id: str) -> Path:
         return self.runs_dir / run_id
@@ -44,7 +54,7 @@ class Store:
         path = self.run_dir(record.run_id) / RECORD
         write_json_atomic(path, record.model_dump(mode="json"))
         with contextlib.suppress(UserError):  # the record is safe: the next ``sync`` indexes it
-            self._index.put(record, path.stat().st_mtime_ns)
+            self._index.put([(record, path.stat().st_mtime_ns)])
 
     def forget_record(self, run_id: str) -> None:
         """Before a failed run is tried again; its log and events stay."""
@@ -80,8 +90,10 @@ class Store:
     def records(self, study: str | None = None) -> list[Record]:
         """Every record, or those of a study in the order of its plan."""
         self.sync()
-        if study is None:
-            return self._index.records()
+        return self._index.records() if study is None else self.study_records(study)
+
+    def study_records(self, study: str) -> list[Record]:
+        """Those of a study in the order of its plan, as the last ``sync`` found them."""
         # A run that several studies share has in each of them the place that this study gives it.
         cells = {run_name(step): step.axes for step in self.study(study).runs}
         for run_id in cells.keys() & self.unreadable.keys():
@@ -92,6 +104,15 @@ class Store:
             for run_id, cell in cells.items()
             if run_id in found
         ]
+
+    def record(self, run_id: str) -> Record | None:
+        """As the last ``sync`` found it."""
+        return next(iter(self._index.records([run_id])), None)
+
+    def records_of(self, run_ids: Sequence[str]) -> list[Record]:
+        """As the last ``sync`` found them, in this order; those that are there."""
+        found = {record.run_id: record for record in self._index.records(run_ids)}
+        return [found[run_id] for run_id in run_ids if run_id in found]
 
     def find(self, name: str) -> Record:
         """The record whose id is ``name``, starts with it, or ends in it, if there is one only."""
@@ -120,23 +141,52 @@ class Store:
         """Let the index agree with the directories; cheap when nothing changed."""
         indexed = self._index.stamps()
         present: set[str] = set()
+        changed: list[tuple[Path, int]] = []
         self.unreadable = {}
-        for path in self.runs_dir.glob(f"[!.]*/{RECORD}"):
-            run_id = path.parent.name
-            with contextlib.suppress(FileNotFoundError):  # forgotten by another process just now
-                stamp = path.stat().st_mtime_ns
-                if indexed.get(run_id) != stamp and not self._index_record(path, stamp):
-                    continue
-                present.add(run_id)
+        for path, stamp in self._record_files():
+            present.add(path.parent.name)
+            if indexed.get(path.parent.name) != stamp:
+                changed.append((path, stamp))
+        for start in range(0, len(changed), _CHUNK):
+            self._index_records(changed[start : start + _CHUNK])
+        present -= self.unreadable.keys()
         self._index.remove([run_id for run_id in indexed if run_id not in present])
+        self._sync_studies()
 
-    def _index_record(self, path: Path, stamp: int) -> bool:
-        try:
-            self._index.put(_read_record(path), stamp)
-        except UserError as error:
-            self.unreadable[path.parent.name] = error
-            return False
-        return True
+    def _record_files(self) -> Iterator[tuple[Path, int]]:
+        """Every record's file with its modification time, nanoseconds."""
+        if not self.runs_dir.is_dir():
+            return
+        with os.scandir(self.runs_dir) as entries:
+            names = [e.name for e in entries if not e.name.startswith(".") and e.name != STUDIES]
+        for name in names:
+            path = self.runs_dir / name / RECORD
+            # Not there, or forgotten by another process just now.
+            with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                yield path, path.stat().st_mtime_ns
+
+    def _index_records(self, files: Sequence[tuple[Path, int]]) -> None:
+        found = []
+        for path, stamp in files:
+            try:
+                found.append((_read_record(path), stamp))
+            except FileNotFoundError:
+                continue
+            except UserError as error:
+                self.unreadable[path.parent.name] = error
+        self._index.put(found)
+
+    def _sync_studies(self) -> None:
+        indexed = self._index.study_stamps()
+        present = set()
+        for path in self.runs_dir.glob(f"{STUDIES}/*/study.json"):
+            name = path.parent.name
+            with contextlib.suppress(FileNotFoundError, UserError):  # told when it is asked for
+                stamp = path.stat().st_mtime_ns
+                if indexed.get(name) != stamp:
+                    self._index.put_study(self.study(name), stamp)
+                present.add(name)
+        self._index.remove_studies([name for name in indexed if name not in present])
 
 
 def _read_record(path: Path) -> Record:

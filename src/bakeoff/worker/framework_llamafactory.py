@@ -11,6 +11,7 @@ from bakeoff.worker.framework_rows import FixedTexts, Sequence, beginning_text, 
 from bakeoff.worker.rows import read_rows
 
 LEFT_BEHIND = ("model",)
+DEALS_ROWS = False
 _WEIGHT_TYPES = {"bf16": "bfloat16", "bf16-mixed": "float32", "fp32": "float32"}
 
 

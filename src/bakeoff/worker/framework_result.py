@@ -13,6 +13,7 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_seen import Seen
 from bakeoff.worker.model_flops import flops_of, num_token_pairs
+from bakeoff.worker.whole import num_values
 
 if TYPE_CHECKING:
     from bakeoff.worker.framework import Prepared
@@ -43,6 +44,7 @@ class Facts:
     def collect(self, arguments: Any, model: Any, optimizer: Any) -> None:
         parameters = dict(model.named_parameters())
         trained = [parameter for parameter in parameters.values() if parameter.requires_grad]
+        optimizer = _inner(optimizer)
         self.effective = {
             "method": self.job.method,
             **_arguments(arguments, self.prepared.sequence.num_steps),
@@ -50,13 +52,17 @@ class Facts:
             **_adapter(model),
             "num_steps": self.prepared.sequence.num_steps,
             "rows_per_step": arguments.per_device_train_batch_size
-            * arguments.gradient_accumulation_steps,
+            * arguments.gradient_accumulation_steps
+            * arguments.world_size,
+            "num_processes": arguments.world_size,
+            "spread": self.job.spread.kind if self.job.spread is not None else "single",
             "optimizer": _optimizer_name(optimizer),
             "weight_decay_on": "matrices and embeddings",
             "weight_dtype": _dtype(
                 [p for p in parameters.values() if not p.requires_grad] or trained
             ),
             "trained_dtype": _dtype(trained),
+            "master_dtype": _master_dtype(optimizer),
             "optimizer_dtype": _state_dtype(optimizer),
             "autocast": _autocast(arguments),
             "attention": str(model.config._attn_implementation),
@@ -68,7 +74,7 @@ class Facts:
         }
         self.counts = {
             "num_total_parameters": sum(_size(p) for p in parameters.values()),
-            "num_trained_parameters": sum(p.numel() for p in trained),
+            "num_trained_parameters": sum(num_values(p) for p in trained),
             "num_token_pairs": num_token_pairs(self.prepared.train.rows),
             **flops_of(model),
         }
@@ -180,22 +186,33 @@ def _adapter(model: Any) -> dict[str, Any]:
 
 
 def _optimizer_name(optimizer: Any) -> str:
-    inner = getattr(optimizer, "optimizer", optimizer)
-    fused = bool(inner.defaults.get("fused"))
-    return f"torch.optim.{type(inner).__name__}{' (fused)' if fused else ''}"
+    fused = bool(optimizer.defaults.get("fused"))
+    return f"torch.optim.{type(optimizer).__name__}{' (fused)' if fused else ''}"
+
+
+def _inner(optimizer: Any) -> Any:
+    """Torch's own, which accelerate and DeepSpeed wrap."""
+    while hasattr(optimizer, "optimizer"):
+        optimizer = optimizer.optimizer
+    return optimizer
+
+
+def _master_dtype(optimizer: Any) -> str | None:
+    """Of the weights that the optimiser moves: DeepSpeed's are copies in fp32."""
+    moved = list(optimizer.state) or [p for g in optimizer.param_groups for p in g["params"]]
+    return str(moved[0].dtype).removeprefix("torch.") if moved else None
 
 
 def _dtype(parameters: list[torch.nn.Parameter]) -> str | None:
     """The type of most of the values."""
     counted: Counter[str] = Counter()
     for parameter in parameters:
-        counted[str(parameter.dtype).removeprefix("torch.")] += parameter.numel()
+        counted[str(parameter.dtype).removeprefix("torch.")] += num_values(parameter)
     return counted.most_common(1)[0][0] if counted else None
 
 
 def _state_dtype(optimizer: Any) -> str | None:
-    inner = getattr(optimizer, "optimizer", optimizer)
-    for state in inner.state.values():
+    for state in optimizer.state.values():
         if "exp_avg" in state:
             return str(state["exp_avg"].dtype).removeprefix("torch.")
     return None
@@ -208,4 +225,4 @@ def _autocast(arguments: Any) -> str | None:
 def _size(parameter: torch.nn.Parameter) -> int:
     """Number of values; two of them share a byte in 4 bits."""
     is_packed = type(parameter).__name__ == "Params4bit"
-    return parameter.numel() * 2 if is_packed else parameter.numel()
+    return parameter.numel() * 2 if is_packed else num_values(parameter)

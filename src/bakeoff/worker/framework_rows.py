@@ -8,7 +8,7 @@ import hashlib
 import itertools
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,39 @@ class Sequence:
     indices: list[int | None]
     num_steps: int
     rows_per_step: int
+    num_portions: int = 1
+    """Forward passes of one step, over all processes, which take them in turns."""
 
     def of_step(self, step: int) -> list[Row]:
         """The rows of a step, counted from 1, in which something is learned."""
+        return [self.rows[index] for index in self._part(step) if index is not None]
+
+    def of_process(self, step: int, rank: int, num_processes: int) -> list[Row]:
+        """Those of them that one process learns from."""
+        if num_processes == 1:
+            return self.of_step(step)
+        part, size = self._part(step), self.rows_per_step // self.num_portions
+        return [
+            self.rows[index]
+            for number, index in enumerate(part)
+            if index is not None and number // size % num_processes == rank
+        ]
+
+    def dealt(self, num_processes: int) -> "Sequence":
+        """In the order for a loader that deals single rows, not passes, to the processes."""
+        size = self.rows_per_step // self.num_portions
+        taken = size * num_processes
+        indices = [
+            self.indices[start + who * size + row]
+            for start in range(0, len(self.indices), taken)
+            for row in range(size)
+            for who in range(num_processes)
+        ]
+        return replace(self, indices=indices)
+
+    def _part(self, step: int) -> list[int | None]:
         last = step * self.rows_per_step
-        part = self.indices[last - self.rows_per_step : last]
-        return [self.rows[index] for index in part if index is not None]
+        return self.indices[last - self.rows_per_step : last]
 
     def digest(self) -> str:
         """SHA-256 over token ids and labels, as ``batches.digest_order`` makes it."""
@@ -67,35 +94,42 @@ class Sequence:
         return sha.hexdigest()
 
 
-def sequence(rows: Rows, order: Order, num_steps: int, *, num_portions: int) -> Sequence:
+def sequence(
+    rows: Rows, order: Order, num_steps: int, *, num_portions: int, num_processes: int = 1
+) -> Sequence:
     """The order of the built-in trainer, every step but the very last a full one.
 
     Args:
         rows: of the split.
         order: which of them each step takes.
         num_steps: of the training.
-        num_portions: forward passes of one step.
+        num_portions: forward passes of one step, over all processes.
+        num_processes: where there are several, the very last step is a full one too: what is
+            missing from it a framework would take from the beginning.
     """
     steps = list(order.steps(0, num_steps))
     indices: list[int | None]
-    if can_fill(order, num_steps, num_portions=num_portions):
-        filled = (_filled(step, order.rows_per_step, num_portions) for step in steps[:-1])
-        indices = [*itertools.chain.from_iterable(filled), *steps[-1]]
+    alone = num_processes == 1
+    if can_fill(order, num_steps, num_portions=num_portions, fills_last=not alone):
+        to_fill = steps[:-1] if alone else steps
+        filled = (_filled(step, order.rows_per_step, num_portions) for step in to_fill)
+        indices = [*itertools.chain.from_iterable(filled), *(steps[-1] if alone else [])]
     else:
         wanted = num_steps * order.rows_per_step
         endless = itertools.chain.from_iterable(order.steps(0, wanted))
         indices = list(itertools.islice(endless, wanted))
-    return Sequence(rows.rows, indices, num_steps, order.rows_per_step)
+    return Sequence(rows.rows, indices, num_steps, order.rows_per_step, num_portions)
 
 
-def can_fill(order: Order, num_steps: int, *, num_portions: int) -> bool:
+def can_fill(order: Order, num_steps: int, *, num_portions: int, fills_last: bool = False) -> bool:
     """Whether each forward pass can have a row that teaches something.
 
     ms-swift takes the mean over the labels of a pass, which is no number where there are none. Else
     the last step of each epoch but the very last gets rows of the next one.
     """
     num_left = order.num_rows % order.rows_per_step
-    return num_steps <= order.steps_per_epoch or num_left == 0 or num_left >= num_portions
+    num_full = order.steps_per_epoch - fills_last
+    return num_steps <= num_full or num_left == 0 or num_left >= num_portions
 
 
 def _filled(step: list[int], rows_per_step: int, num_portions: int) -> list[int | None]:

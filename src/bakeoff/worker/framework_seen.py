@@ -31,8 +31,9 @@ class Seen:
     the device wait.
     """
 
-    def __init__(self, expected: Sequence) -> None:
+    def __init__(self, expected: Sequence, *, rank: int = 0, num_processes: int = 1) -> None:
         self._expected = expected
+        self._rank, self._num_processes = rank, num_processes
         self._batches: list[dict[str, torch.Tensor]] = []
         self._sha = hashlib.sha256()
         self.difference: str | None = None
@@ -50,13 +51,21 @@ class Seen:
         for row in rows:
             self._sha.update(row.to_bytes())
         if self.difference is None:
-            self.difference = _difference(found, self._expected.of_step(step), step)
+            mine = self._expected.of_process(step, self._rank, self._num_processes)
+            self.difference = _difference(found, mine, step)
+        if self._num_processes > 1:
+            # The others compare theirs; where one differs, the end of the training tells.
+            rows = self._expected.of_step(step)
         return StepCounts(
             len(rows),
             sum(len(row.token_ids) for row in rows),
             sum(row.num_targets for row in rows),
             None if divisor is None else int(divisor),
         )
+
+    def differs(self, text: str) -> None:
+        """Another process saw other rows than prepared."""
+        self.difference = self.difference or text
 
     def digest(self) -> str | None:
         """Of ids and labels in this attempt's order; None where they are those prepared."""

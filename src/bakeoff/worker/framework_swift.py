@@ -8,9 +8,12 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_config import plain_values
 from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_rows import FixedTexts, Sequence, beginning_text, write_messages
+from bakeoff.worker.group import rank_here
 from bakeoff.worker.rows import read_rows
+from bakeoff.worker.whole import names_to_save, whole_tensors
 
 LEFT_BEHIND = ("__pycache__",)
+DEALS_ROWS = True
 
 
 def write_rows(path: Path, job: FrameworkJob, tokenizer: Any, kept: Sequence) -> None:
@@ -59,8 +62,14 @@ def save(model: Any, folder: Path) -> Path:
     A PiSSA adapter becomes one of the untouched model, from where it started (``initial_model``).
     """
     options: dict[str, Any] = {}
-    if hasattr(model, "peft_config"):
+    is_adapter = hasattr(model, "peft_config")
+    if is_adapter:
         options["save_embedding_layers"] = False
+    parts = names_to_save(model, is_adapter=is_adapter)
+    if any(hasattr(part, "ds_id") or hasattr(part, "full_tensor") for part in parts.values()):
+        options["state_dict"] = whole_tensors(parts, keep=rank_here() == 0)
+    if rank_here() > 0:
+        return folder / "last"
     start = folder / "initial_model"
     if start.exists():
         options["path_initial_model_for_weight_conversion"] = str(start)

@@ -9,9 +9,11 @@ from typing import Any
 from transformers import TrainerCallback
 
 from bakeoff.worker.events import Events
+from bakeoff.worker.exchange import ExchangeWatch
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_seen import Seen, StepCounts
+from bakeoff.worker.group import Group
 from bakeoff.worker.probe import Probe
 from bakeoff.worker.settings import TrainSettings
 
@@ -32,6 +34,8 @@ class Watch(TrainerCallback):
     """Is given the trainer's arguments, the model and the optimiser when all steps are done."""
 
     probe: Probe | None = None
+    exchange: ExchangeWatch | None = None
+    group: Group = field(default_factory=Group)
 
     _done: int = 0
     _is_corrected: bool = False
@@ -53,9 +57,17 @@ class Watch(TrainerCallback):
         self._train()
 
     def on_pre_optimizer_step(self, args: Any, state: Any, control: Any, **its: Any) -> None:
+        self.group.tell(f"the update of step {state.global_step + 1}")
         self._rate = its["optimizer"].param_groups[0]["lr"]
 
+    def on_step_begin(self, args: Any, state: Any, control: Any, **its: Any) -> None:
+        self.group.tell(f"step {state.global_step + 1}")
+        if self.exchange is not None:
+            self.exchange.begin(state.global_step + 1)
+
     def on_step_end(self, args: Any, state: Any, control: Any, **its: Any) -> None:
+        if self.exchange is not None:
+            self.exchange.end()
         if state.global_step >= self.num_steps:
             # What is kept of the end is the artefact; a checkpoint would hold the optimiser too.
             control.should_save = False

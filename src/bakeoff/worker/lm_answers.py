@@ -21,7 +21,8 @@ from bakeoff.worker.answer_attention import AnswerAttention
 from bakeoff.worker.answer_probe import expected_logits, require_same_logits
 from bakeoff.worker.answering import Answer, Answering, Question
 from bakeoff.worker.choosing import Continuation, log_probabilities
-from bakeoff.worker.lm_batches import BatchedLM, Ending, Keep
+from bakeoff.worker.lm_batches import BatchedLM
+from bakeoff.worker.lm_kept import Ending, Keep
 from bakeoff.worker.stops import Stops
 
 _FOLLOWED = frozenset(

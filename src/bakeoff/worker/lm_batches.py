@@ -7,49 +7,25 @@ fit in memory is tried again at half the size.
 """
 
 import gc
-import sys
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
 
 import jinja2
 import torch
 from lm_eval.models.huggingface import HFLM
-from lm_eval.models.utils import normalize_gen_kwargs
 from transformers import StoppingCriteria, StoppingCriteriaList
+from typing_extensions import override
 
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError, is_out_of_memory
 from bakeoff.worker.lm_batch_size import free_bytes, rows_that_fit
-from bakeoff.worker.lm_journal import Journal, request_keys
+from bakeoff.worker.lm_journal import Journal
+from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers
 from bakeoff.worker.stops import Stops
 
 _CHOICE_BATCHES_PER_REPORT = 16
-
-
-@dataclass(frozen=True)
-class Ending:
-    """How one answer ended."""
-
-    num_tokens: int
-    """Generated tokens, the end-of-sequence token or the stop string included."""
-
-    hit_limit: bool
-    """Neither a stop string nor the end-of-sequence token came before the limit."""
-
-    stop_reason: str = "token_limit"
-    """``end_token``, ``stop_string`` or ``token_limit``."""
-
-    seconds: float | None = field(default=None, compare=False)
-    """From the reading of the prompt on, with others beside it."""
-
-    num_prompt_tokens: int | None = None
-
-
-Keep = Callable[[int, str, Ending], None]
-"""Is told the number of a request, its answer and how that ended."""
 
 
 class RowStops(StoppingCriteria):
@@ -93,7 +69,7 @@ def _always(date: str) -> Callable[[str], str]:
     return datetime.fromisoformat(date).replace(tzinfo=UTC).strftime
 
 
-class BatchedLM(HFLM):
+class BatchedLM(KeptAnswers, HFLM):
     """Answers requests; afterwards ``endings`` says how each answer ended."""
 
     generation = "padded batches by transformers"
@@ -127,18 +103,21 @@ class BatchedLM(HFLM):
             # What is handed to a template goes before what transformers lends it.
             chat_template_args=None if chat_date is None else {"strftime_now": _always(chat_date)},
         )
-        self._events = events
+        self._begin_keeping(events, journal)
         self._batch_endings: list[Ending] = []
         self._chooses_batch_size = batch_size == "auto"
-        self._journal = journal
-        self.endings: dict[tuple[str | None, int | None], Ending] = {}
-        """By task and position of the item in its split."""
 
-        self.limits_of_new_tokens: set[int] = set()
-        """Of the requests."""
-
-        self.stop_strings: list[str] = []
-        """What ended an answer, the end-of-sequence token as text included."""
+    @override
+    def facts(self) -> dict[str, Any]:
+        return {
+            "batch_size_at_end": self.batch_size,
+            "max_length": self.max_length,
+            "device": self.device.type,
+            "attention": self.config._attn_implementation,
+            "generation": self.generation,
+            "generation_config": self.model.generation_config.to_diff_dict(),
+            "add_bos_token": self.add_bos_token,
+        }
 
     def apply_chat_template(
         self,
@@ -166,32 +145,13 @@ class BatchedLM(HFLM):
                 "`prompt.template: raw`."
             ) from error
 
-    def generate_until(self, requests: list[Any], **_: Any) -> list[str]:
-        """One answer a request, in the order of the requests."""
-        lengths = [len(self.tok_encode(request.args[0])) for request in requests]
+    @override
+    def _prepare(self, requests: list[Any], lengths: list[int]) -> None:
         self._fit_max_length(requests, lengths)
         self._choose_batch_size(self.max_length, len(requests))
-        answers: dict[int, str] = {}
-        keys = request_keys(requests)
 
-        def keep(index: int, text: str, ending: Ending) -> None:
-            answers[index] = text
-            ending = replace(ending, num_prompt_tokens=lengths[index])
-            self.endings.setdefault((requests[index].task_name, requests[index].doc_id), ending)
-            self._add(keys[index], [text, asdict(ending)])
-
-        for index, (text, ending) in self._found(keys, "questions"):
-            answers[index] = text
-            place = requests[index].task_name, requests[index].doc_id
-            self.endings.setdefault(place, Ending(**ending))
-        left = [index for index in range(len(requests)) if index not in answers]
-        self._events.progress(len(answers), len(requests), "questions")
-        if left:
-            self._answer_requests(requests, left, keep)
-        return [answers[index] for index in range(len(requests))]
-
+    @override
     def _answer_requests(self, requests: list[Any], left: list[int], keep: Keep) -> None:
-        """Answer those with the numbers ``left``, telling ``keep`` each."""
         lengths = {index: len(self.tok_encode(requests[index].args[0])) for index in left}
 
         def key(index: int) -> tuple[str, int, str]:
@@ -208,25 +168,19 @@ class BatchedLM(HFLM):
 
         self._in_batches(sorted(left, key=key), answer, total=len(requests), unit="questions")
 
-    def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
-        """Log-probability of each request's continuation, in the order of the requests."""
-        keys = request_keys(requests)
+    @override
+    def _score_requests(self, requests: list[Any], left: list[int], keep: KeepScore) -> None:
         if self._chooses_batch_size:
             longest = max(len(self.tok_encode("".join(request.args))) for request in requests)
             self._choose_batch_size(longest, len(requests), all_logits=True)
-        scored = {index: (found[0], found[1]) for index, found in self._found(keys, "choices")}
 
         def score(indices: list[int]) -> None:
             batch = [requests[index] for index in indices]
-            for index, found in zip(
-                indices, HFLM.loglikelihood(self, batch, disable_tqdm=True), strict=True
-            ):
-                scored[index] = found
-                self._add(keys[index], found)
+            found = HFLM.loglikelihood(self, batch, disable_tqdm=True)
+            for index, value in zip(indices, found, strict=True):
+                keep(index, value)
 
         # Neighbours are the choices of one question, which the harness scores together.
-        left = [index for index in range(len(requests)) if index not in scored]
-        self._events.progress(len(scored), len(requests), "choices")
         self._in_batches(
             left,
             score,
@@ -234,21 +188,6 @@ class BatchedLM(HFLM):
             unit="choices",
             batches_per_report=_CHOICE_BATCHES_PER_REPORT,
         )
-        return [scored[index] for index in range(len(requests))]
-
-    def _found(self, keys: list[str], unit: str) -> list[tuple[int, Any]]:
-        """By number of the request, what an earlier process kept of it."""
-        if self._journal is None:
-            return []
-        found = [(index, self._journal.find(key)) for index, key in enumerate(keys)]
-        known = [(index, answer) for index, answer in found if answer is not None]
-        if known:
-            sys.stdout.write(f"going on: {len(known)} of {len(keys)} {unit} were done before\n")
-        return known
-
-    def _add(self, key: str, answer: Any) -> None:
-        if self._journal is not None:
-            self._journal.add(key, answer)
 
     def _in_batches(
         self,
@@ -301,7 +240,6 @@ class BatchedLM(HFLM):
     def _fit_max_length(self, requests: list[Any], lengths: list[int]) -> None:
         """Room for the longest prompt and its answer; the harness takes the model's maximum."""
         limits = [self._max_new_tokens(request) for request in requests]
-        self.limits_of_new_tokens.update(limits)
         needed = max(length + limit for length, limit in zip(lengths, limits, strict=True))
         self._max_length = None
         possible = self.max_length
@@ -315,9 +253,6 @@ class BatchedLM(HFLM):
                 "examples or a lower `evaluate.max_new_tokens`."
             )
         self._max_length = min(needed, possible)
-
-    def _max_new_tokens(self, request: Any) -> int:
-        return int(normalize_gen_kwargs(request.args[1], self.max_gen_toks)["max_gen_toks"])
 
     def _model_generate(
         self, context: torch.Tensor, max_length: int, stop: list[str], **settings: Any

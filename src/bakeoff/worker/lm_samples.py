@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-from bakeoff.worker.lm_batches import Ending
+from bakeoff.worker.lm_kept import Ending
 
 SAMPLES_FILE = "samples.jsonl"
 Endings = Mapping[tuple[str | None, int | None], Ending]

@@ -7,16 +7,18 @@ from dataclasses import dataclass
 import torch
 
 from bakeoff.worker.batches import Batch, Order
-from bakeoff.worker.checkpoint import Checkpoints, restore
+from bakeoff.worker.checkpoint import Checkpoints, random_state, set_random_state
+from bakeoff.worker.dealing import Portions, passes_of
 from bakeoff.worker.events import Events
+from bakeoff.worker.exchange import ExchangeWatch
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.lanes import Lanes, share_out
 from bakeoff.worker.modelling import Trainee
-from bakeoff.worker.optimizer import clip_gradients
 from bakeoff.worker.probe import Probe
 from bakeoff.worker.rows import Row, RowList
 from bakeoff.worker.schedule import rate_factor
 from bakeoff.worker.settings import TrainSettings
+from bakeoff.worker.spread import Spread
 from bakeoff.worker.watch_answers import Watch
 
 
@@ -25,7 +27,7 @@ class Loop:
     """Everything that the steps of one training need."""
 
     trainee: Trainee
-    optimizer: torch.optim.Optimizer
+    spread: Spread
     settings: TrainSettings
     rows: RowList
     validation_rows: RowList
@@ -40,6 +42,9 @@ class Loop:
     lanes: Lanes | None = None
     """None: one pass after the other."""
 
+    exchange: ExchangeWatch | None = None
+    """Where several processes exchange tensors."""
+
     def run(self) -> None:
         """Train from the last checkpoint, or from the start, to the last step."""
         if self.trainee.num_lanes > 1:
@@ -50,7 +55,11 @@ class Loop:
             self._ask(0)
         self.events.phase("train")
         for indices in self.order.steps(done, self.num_steps):
+            if self.exchange is not None:
+                self.exchange.begin(done + 1)
             self._step(done, [self.rows[index] for index in indices])
+            if self.exchange is not None:
+                self.exchange.end()
             done += 1
             self._after_step(done)
         if self.lanes is not None:
@@ -58,15 +67,32 @@ class Loop:
 
     def _resume(self) -> int:
         """Number of steps that are done already."""
-        newest = self.checkpoints.newest(self.trainee.trained, self.events.warning)
-        if newest is None:
-            self.checkpoints.remove_all()  # of another job, or not whole
+        group = self.spread.group
+        newest = None
+        if group.is_main:
+            newest = self.checkpoints.newest(self.trainee.trained, self.events.warning)
+            if newest is None:
+                self.checkpoints.remove_all()  # of another job, or not whole
+        done = int(group.same("resume", lambda: newest.step if newest else 0))
+        if done == 0:
             if self.events.has_steps():
                 self.events.resume(0)
             return 0
-        restore(newest, self.trainee.trained, self.optimizer)
-        self.events.resume(newest.step)
-        return newest.step
+        if newest is None:
+            newest = self.checkpoints.read(done, self.trainee.trained)
+        self.spread.restore(newest.weights, newest.optimizer)
+        if group.rank < len(newest.random_states):
+            set_random_state(newest.random_states[group.rank])
+        self.events.resume(done)
+        return done
+
+    def _save(self, done: int) -> None:
+        """A checkpoint is one process's, whoever trained: any number of processes goes on."""
+        self.spread.group.tell(f"the checkpoint after step {done}")
+        weights, optimizer = self.spread.weights(), self.spread.optimizer_state()
+        states = self.spread.group.collect(f"random {done}", random_state())
+        if self.spread.group.is_main:
+            self.checkpoints.save(done, weights, optimizer, states)
 
     def _step(self, done: int, rows: list[Row]) -> None:
         """One optimiser step over ``rows``, after ``done`` steps."""
@@ -76,7 +102,7 @@ class Loop:
         self.trainee.model.train()
         parameters = list(self.trainee.trained.values())
         if self.lanes is None:
-            total = self._backward(rows, num_targets)
+            total = self._backward(done, rows, num_targets)
         else:
             # Rows that pass side by side have no order; the probe is told that of the step.
             self._tell_probe(self.trainee.make_batch(rows))
@@ -85,9 +111,9 @@ class Loop:
             total = self.lanes.backward(
                 batches, parameters, lambda batch: self.trainee.cross_entropy(batch, num_targets)
             )
-        norm = clip_gradients(parameters, self.settings.max_grad_norm)
-        self.optimizer.step()
-        self.optimizer.zero_grad()
+        self.spread.group.tell(f"the update of step {done + 1}")
+        total = self.spread.group.sum(total)
+        norm = self.spread.update()
         # Reading the values waits for the device, so that the time holds all of the step.
         loss_value, norm_value = torch.stack([total, norm.float()]).tolist()
         seconds = time.perf_counter() - start
@@ -104,16 +130,30 @@ class Loop:
             num_label_tokens=num_targets,
         )
 
-    def _backward(self, rows: list[Row], num_targets: int) -> torch.Tensor:
-        """One pass after the other; the sum of their losses."""
+    def _backward(self, done: int, rows: list[Row], num_targets: int) -> torch.Tensor:
+        """One pass after the other; the sum of this process's losses."""
         total = torch.zeros((), device=self.device)
-        for portion in self.trainee.portions(rows, self.settings.batch_size):
+        passes, num_more = self._passes(rows)
+        for number, portion in enumerate(passes, start=1):
+            self.spread.group.tell(f"a pass of step {done + 1}")
             batch = self.trainee.make_batch(portion)
             self._tell_probe(batch)
-            loss = self.trainee.cross_entropy(batch.to(self.device), num_targets)
-            loss.backward()
-            total += loss.detach()
+            counts, is_last = number <= len(passes) - num_more, number == len(passes)
+            total += self.spread.backward(
+                batch.to(self.device), num_targets, counts=counts, is_last=is_last
+            )
         return total
+
+    def _passes(self, rows: RowList) -> tuple[Portions, int]:
+        """Those of this process; the last so many of them teach nothing, only others' do."""
+        group = self.spread.group
+        own, num_more = passes_of(
+            rows,
+            group.rank,
+            group.num_processes,
+            lambda some: self.trainee.portions(some, self.settings.batch_size),
+        )
+        return [*own, *[[self.rows[0]]] * num_more], num_more
 
     def _tell_probe(self, batch: Batch) -> None:
         if self.probe is not None:
@@ -128,7 +168,7 @@ class Loop:
             num_steps=self.num_steps,
             num_warmup_steps=self.num_warmup_steps,
         )
-        for group in self.optimizer.param_groups:
+        for group in self.spread.param_groups:
             group["lr"] = rate * group["rate_ratio"]
         return rate
 
@@ -143,7 +183,7 @@ class Loop:
             self._back_to_training(is_last)
         if save_every and done % save_every == 0 and not is_last:
             self.events.phase("save")
-            self.checkpoints.save(done, self.trainee.trained, self.optimizer)
+            self._save(done)
             self._back_to_training(is_last)
 
     def _ask(self, done: int) -> bool:
@@ -166,13 +206,16 @@ class Loop:
         self.events.phase("validate")
         self.trainee.model.eval()
         num_targets = sum(row.num_targets for row in self.validation_rows)
-        portions = self.trainee.portions(self.validation_rows, self.settings.batch_size)
-        total = 0.0
-        for number, portion in enumerate(portions, start=1):
+        passes, num_more = self._passes(self.validation_rows)
+        total = torch.zeros((), device=self.device)
+        for number, portion in enumerate(passes, start=1):
+            self.spread.group.tell(f"the validation after step {done}")
             batch = self.trainee.make_batch(portion).to(self.device)
-            total += float(self.trainee.cross_entropy(batch, num_targets))
-            self.events.progress(number, len(portions), "batches")
-        self.events.validation(step=done, loss=total, num_label_tokens=num_targets)
+            loss = self.spread.loss(batch, num_targets)
+            total += loss * float(number <= len(passes) - num_more)
+            self.events.progress(number, len(passes), "batches")
+        self.spread.group.sum(total)
+        self.events.validation(step=done, loss=float(total), num_label_tokens=num_targets)
 
 
 def _require_finite(loss: float, norm: float, step: int) -> None:

@@ -102,6 +102,14 @@ def set_seeds(seed: int) -> None:
     torch.manual_seed(seed)
 
 
+def release_freed_memory() -> None:
+    """Give memory that was freed back to the system, where the heap is told to keep it."""
+    if sys.platform == "linux":
+        trim = getattr(ctypes.CDLL(None), "malloc_trim", None)  # glibc's own
+        if trim is not None:
+            trim(0)
+
+
 def write_json_atomic(path: Path, value: Any) -> None:
     """UTF-8 JSON; readers see the old file or the new one, never a part."""
     temporary = path.with_name(f".{path.name}.new")

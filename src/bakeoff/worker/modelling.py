@@ -129,7 +129,8 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
         max_tokens=_LEAN_TOKENS if job.train.is_lean else None,
         autocast=torch.bfloat16 if is_mixed else None,
     )
-    if job.lora is not None and not job.trust_remote_code:
+    if job.lora is not None and not job.trust_remote_code and job.spread is None:
+        # Processes are lanes already; and their gradients meet in hooks that lanes go around.
         trainee.num_lanes = _count_lanes(trainee, job.train.batch_size)
     return trainee
 

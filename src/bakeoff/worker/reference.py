@@ -38,7 +38,7 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
         overlong=settings.train.overlong,
         loss_on=settings.train.loss_on,
     ).rows
-    order = Order(len(rows), settings.train.rows_per_step, settings.seed)
+    order = Order(len(rows), settings.rows_per_step, settings.seed)
     first = [rows[index] for index in next(order.steps(0, 1))]
     total = sum(_summed_loss(model, row) for row in first)
     write_json_atomic(

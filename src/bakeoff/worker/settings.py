@@ -42,7 +42,8 @@ class TrainSettings:
         return self.gradient_checkpointing or self.is_lean
 
     @property
-    def rows_per_step(self) -> int:
+    def rows_per_process(self) -> int:
+        """Of an optimiser step."""
         return self.batch_size * self.gradient_accumulation
 
 
@@ -65,6 +66,18 @@ class FreezeSettings:
     """``bakeoff.schema.recipe.FreezeSpec``."""
 
     trainable_layers: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpreadSettings:
+    """How the training is spread over processes."""
+
+    kind: str
+    """`ddp`, `fsdp` or `deepspeed`."""
+
+    num_processes: int
+    settings: dict[str, Any]
+    """Of that kind: DeepSpeed's own configuration, say."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,16 +104,31 @@ class TrainJob:
     probe: bool = False
     """Whether to write down what the training really does (``bakeoff.worker.probe``)."""
 
+    spread: SpreadSettings | None = None
+    """None: one process."""
+
+    @property
+    def num_processes(self) -> int:
+        return self.spread.num_processes if self.spread is not None else 1
+
+    @property
+    def rows_per_step(self) -> int:
+        """Over all processes."""
+        return self.train.rows_per_process * self.num_processes
+
     @property
     def digest(self) -> str:
         """Equal for jobs that must give equal results, wherever their files lie.
 
-        How often checkpoints are written, and what is asked meanwhile, changes nothing in them.
+        How often checkpoints are written, and what is asked meanwhile, changes nothing in them, nor
+        do the processes that share the rows of a step.
         """
         values = dataclasses.asdict(self)
-        for place in ("model_dir", "data_dir"):
-            del values[place]
-        del values["train"]["save_every"], values["watch"]
+        for name in ("model_dir", "data_dir", "spread", "watch"):
+            del values[name]
+        for name in ("save_every", "batch_size", "gradient_accumulation"):
+            del values["train"][name]
+        values["rows_per_step"] = self.rows_per_step
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8")).hexdigest()
 
 
@@ -114,6 +142,7 @@ def read_job(raw: dict[str, Any]) -> TrainJob:
             "train": TrainSettings(**raw["train"]),
             "lora": LoraSettings(**raw["lora"]) if raw["lora"] is not None else None,
             "freeze": FreezeSettings(**raw["freeze"]) if raw.get("freeze") is not None else None,
+            "spread": SpreadSettings(**raw["spread"]) if raw.get("spread") is not None else None,
             "watch": WatchSettings(**raw["watch"]) if raw.get("watch") is not None else None,
         }
     )

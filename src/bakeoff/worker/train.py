@@ -1,8 +1,9 @@
-"""Fine-tune a causal language model: one process, one device, plain PyTorch.
+"""Fine-tune a causal language model with plain PyTorch, in one process or in several.
 
 In go the job file and two folders; out come ``events.jsonl``, ``artefact/`` and, last,
 ``result.json``. Started again where it was interrupted, it goes on from its last checkpoint and
-gives the same result as if it had never stopped.
+gives the same result as if it had never stopped. Of several processes the first writes all but its
+own events, memory and log, which each does.
 """
 
 import contextlib
@@ -15,24 +16,34 @@ import torch
 from bakeoff.worker.batches import Order, check_supervision, digest_order
 from bakeoff.worker.checkpoint import Checkpoints
 from bakeoff.worker.events import Events
+from bakeoff.worker.exchange import ExchangeWatch
 from bakeoff.worker.failures import JobError
+from bakeoff.worker.group import (
+    Group,
+    device_of_process,
+    events_file,
+    join,
+    rank_here,
+    share_threads,
+)
 from bakeoff.worker.loop import Loop
 from bakeoff.worker.machine import (
     choose_device,
     import_libraries,
+    release_freed_memory,
     set_seeds,
     write_environment,
     write_json_atomic,
 )
 from bakeoff.worker.model_flops import flops_of, num_token_pairs
 from bakeoff.worker.modelling import Trainee, load_trainee
-from bakeoff.worker.optimizer import build_optimizer
 from bakeoff.worker.preparation import prepare_rows
 from bakeoff.worker.probe import Probe
 from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
-from bakeoff.worker.watch_answers import make_watch
+from bakeoff.worker.spread import Spread, spread_kind
+from bakeoff.worker.watch_answers import Watch, make_watch
 
 ARTEFACT = "artefact"
 RESULT = "result.json"
@@ -47,16 +58,20 @@ def main(job: dict[str, Any], run_dir: Path = Path()) -> None:
     settings = read_job(job)
     checkpoints = Checkpoints(run_dir, settings.digest)
     if not (run_dir / RESULT).exists():
-        with contextlib.closing(Events(run_dir / "events.jsonl")) as events:
+        with contextlib.closing(Events(run_dir / events_file(rank_here()))) as events:
             _train(settings, run_dir, events, checkpoints)
-    checkpoints.remove_all()
+    if rank_here() == 0:
+        checkpoints.remove_all()
 
 
 def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoints) -> None:
-    environment = write_environment(run_dir)
     device = choose_device(job.device)
+    share_threads(device)
+    environment = write_environment(run_dir) if rank_here() == 0 else {}
+    device = device_of_process(device)
     set_seeds(job.seed)
     import_libraries(with_adapter=job.lora is not None)
+    group = join(device)
 
     events.phase("load_data")
     tokenizer = load_tokenizer(job)
@@ -66,12 +81,22 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     pad_token = tokenizer.pad_token_id
     if pad_token is None:
         pad_token = end_token(tokenizer)
+    kind = spread_kind(job)
     trainee = load_trainee(
-        job, [*train.examples, *validation.examples], pad_token=pad_token, device=device
+        job,
+        [*train.examples, *validation.examples],
+        pad_token=pad_token,
+        device=torch.device("cpu") if kind.loads_on_host else device,
     )
-    loop = _build_loop(job, trainee, train, validation, events=events, checkpoints=checkpoints)
+    of_model = _model_facts(trainee)  # afterwards a process may hold a part of it only
+    if group.rank > 0:
+        set_seeds(job.seed + group.rank)  # dropout must differ between the rows of processes
+    spread = kind(trainee, job, group, device)
+    if kind.loads_on_host:
+        release_freed_memory()  # of whole weights, of which a part is left
+    loop = _build_loop(job, spread, train, validation, events=events, checkpoints=checkpoints)
     _check_first_batch(loop, end_token(tokenizer))
-    loop.watch = make_watch(job.watch, tokenizer, validation.rows)
+    loop.watch = _watch(job, tokenizer, validation, loop)
     if job.probe:
         loop.watch, loop.validation_rows = None, []
         loop.probe = Probe()
@@ -85,10 +110,28 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
         "artefact": ARTEFACT,
         "effective": _effective(job, loop, tokenizer, pad_token=pad_token),
         **_facts(train, loop),
+        **of_model,
         **environment,
     }
-    _save_artefact(run_dir / ARTEFACT, trainee, tokenizer)
-    write_json_atomic(run_dir / RESULT, result)
+    _leave_results(run_dir, spread, tokenizer, result)
+
+
+def _watch(job: TrainJob, tokenizer: Any, validation: Rows, loop: Loop) -> Watch | None:
+    """Of one process: of several each may hold a part of the model only."""
+    if job.num_processes == 1:
+        return make_watch(job.watch, tokenizer, validation.rows)
+    if job.watch is not None:
+        loop.events.warning("No questions are asked meanwhile of a model over several processes.")
+    return None
+
+
+def _leave_results(run_dir: Path, spread: Spread, tokenizer: Any, result: dict[str, Any]) -> None:
+    """The artefact, and last ``result.json``: the first process writes, all help."""
+    state = spread.state_to_save()
+    if spread.group.is_main:
+        _save_artefact(run_dir / ARTEFACT, spread.trainee, tokenizer, state)
+        write_json_atomic(run_dir / RESULT, result)
+    spread.group.leave()
 
 
 def load_tokenizer(job: TrainJob) -> Any:
@@ -135,32 +178,35 @@ def load_rows(job: TrainJob, tokenizer: Any, events: Events) -> tuple[Rows, Rows
 
 def _build_loop(
     job: TrainJob,
-    trainee: Trainee,
+    spread: Spread,
     train: Rows,
     validation: Rows,
     *,
     events: Events,
     checkpoints: Checkpoints,
 ) -> Loop:
-    order = Order(len(train.rows), job.train.rows_per_step, job.seed)
+    order = Order(len(train.rows), job.rows_per_step, job.seed)
     num_steps = order.count_steps(job.train.num_epochs, job.train.max_steps)
     return Loop(
-        trainee=trainee,
-        optimizer=build_optimizer(
-            trainee.trained,
-            job.train,
-            lora_plus_ratio=job.lora.lora_plus_ratio if job.lora is not None else None,
-        ),
+        trainee=spread.trainee,
+        spread=spread,
         settings=job.train,
         rows=train.rows,
         validation_rows=validation.rows,
         order=order,
         num_steps=num_steps,
         num_warmup_steps=count_warmup_steps(num_steps, job.train.warmup_ratio),
-        device=trainee.model.device,
+        device=spread.device,
         events=events,
         checkpoints=checkpoints,
+        exchange=_exchange(checkpoints.folder, spread.group, num_steps),
     )
+
+
+def _exchange(run_dir: Path, group: Group, num_steps: int) -> ExchangeWatch | None:
+    if group.num_processes == 1 or not group.is_main:
+        return None
+    return ExchangeWatch(run_dir, num_steps=num_steps, num_processes=group.num_processes)
 
 
 def _check_first_batch(loop: Loop, end: int) -> None:
@@ -177,10 +223,15 @@ def _facts(train: Rows, loop: Loop) -> dict[str, Any]:
         "num_truncated": train.num_truncated,
         "num_dropped": train.num_dropped,
         "batch_digest": digest_order(train.rows, loop.order, loop.num_steps),
-        "num_total_parameters": sum(p.numel() for p in loop.trainee.model.parameters()),
-        "num_trained_parameters": sum(p.numel() for p in loop.trainee.trained.values()),
         "num_token_pairs": num_token_pairs(train.rows),
-        **flops_of(loop.trainee.model),
+    }
+
+
+def _model_facts(trainee: Trainee) -> dict[str, Any]:
+    return {
+        "num_total_parameters": sum(p.numel() for p in trainee.model.parameters()),
+        "num_trained_parameters": sum(p.numel() for p in trainee.trained.values()),
+        **flops_of(trainee.model),
     }
 
 
@@ -189,7 +240,6 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
     from dataclasses import asdict
 
     trainee = loop.trainee
-    trained = list(trainee.trained.values())
     return {
         "method": job.method,
         "seed": job.seed,
@@ -198,15 +248,14 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         **({f"lora_{name}": value for name, value in asdict(job.lora).items()} if job.lora else {}),
         "num_steps": loop.num_steps,
         "num_warmup_steps": loop.num_warmup_steps,
-        "rows_per_step": job.train.rows_per_step,
-        "optimizer": f"torch.optim.{type(loop.optimizer).__name__} (fused)",
+        "rows_per_step": job.rows_per_step,
+        "optimizer": f"torch.optim.{type(loop.spread.optimizer).__name__} (fused)",
         "weight_decay_on": "matrices and embeddings",
         "scheduler_formula": "rate(0-based step): linear warm-up from 0, then to 0 after the last",
         "loss": "mean over the label tokens of the optimiser step",
         "autocast": str(trainee.autocast).removeprefix("torch.") if trainee.autocast else None,
         "weight_dtype": str(trainee.model.dtype).removeprefix("torch."),
-        "trained_dtype": str(trained[0].dtype).removeprefix("torch."),
-        "optimizer_dtype": str(trained[0].dtype).removeprefix("torch."),
+        **loop.spread.facts(),
         "attention": trainee.attention_path,
         "adapter": trainee.adapter_path,
         "fused": trainee.fused_parts,
@@ -214,6 +263,8 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": pad_token,
+        "num_processes": loop.spread.group.num_processes,
+        "spread": loop.spread.name,
         "num_lanes": trainee.num_lanes,
         "num_torch_threads": torch.get_num_threads(),
     }
@@ -225,11 +276,24 @@ def _logits_at(trainee: Trainee) -> str:
     return "label tokens" if trainee.can_keep_logits else "all tokens"
 
 
-def _save_artefact(path: Path, trainee: Trainee, tokenizer: Any) -> None:
-    """The adapter or the model, and the tokenizer; whole or absent."""
+def _save_artefact(
+    path: Path, trainee: Trainee, tokenizer: Any, state: dict[str, torch.Tensor] | None
+) -> None:
+    """The adapter or the model, and the tokenizer; whole or absent.
+
+    Args:
+        path: of the artefact.
+        trainee: what was trained.
+        tokenizer: of the model.
+        state: the weights, where this process holds only a part of them.
+    """
     unfinished = path.with_name(f".{path.name}.new")
     shutil.rmtree(unfinished, ignore_errors=True)
-    options = {"save_embedding_layers": False} if trainee.saved is not trainee.model else {}
+    options: dict[str, Any] = {}
+    if trainee.saved is not trainee.model:
+        options["save_embedding_layers"] = False
+    if state is not None:
+        options["state_dict"] = state
     trainee.saved.save_pretrained(unfinished, **options)
     tokenizer.save_pretrained(unfinished)
     shutil.rmtree(path, ignore_errors=True)

@@ -14,7 +14,7 @@ _END, _PAD = "<|end|>", "<|pad|>"
 
 def main(job: Mapping[str, Any]) -> None:
     """Make the model, import what is named, and say how long that took and on which device."""
-    make_tiny_model(Path(job["model_dir"]), job["texts"])
+    make_tiny_model(Path(job["model_dir"]), job["texts"], head_size=job.get("head_size", 8))
     began = time.monotonic()
     for name in job["imports"]:
         importlib.import_module(name)
@@ -25,12 +25,13 @@ def main(job: Mapping[str, Any]) -> None:
     )
 
 
-def make_tiny_model(folder: Path, texts: Iterable[str]) -> Path:
+def make_tiny_model(folder: Path, texts: Iterable[str], *, head_size: int = 8) -> Path:
     """A two-layer Llama with random weights and a byte-level tokenizer, saved as any checkpoint.
 
     Args:
         folder: Where to.
         texts: What the tokenizer learns its merges from.
+        head_size: Of an attention head; there are four.
     """
     import torch
     from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -52,8 +53,8 @@ def make_tiny_model(folder: Path, texts: Iterable[str]) -> Path:
     torch.manual_seed(0)
     config = LlamaConfig(
         vocab_size=len(fast),
-        hidden_size=32,
-        intermediate_size=64,
+        hidden_size=4 * head_size,
+        intermediate_size=8 * head_size,
         num_hidden_layers=2,
         num_attention_heads=4,
         num_key_value_heads=2,

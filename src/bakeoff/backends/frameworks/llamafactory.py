@@ -11,7 +11,15 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from bakeoff.backends.frameworks.config_text import Section
-from bakeoff.backends.frameworks.training import OUTPUT_DIR, ROWS_FILE, SCHEDULERS, Framework, saves
+from bakeoff.backends.frameworks.training import (
+    OUTPUT_DIR,
+    ROWS_FILE,
+    SCHEDULERS,
+    Framework,
+    distribution_section,
+    saves,
+    uses_deepspeed,
+)
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.plan import TrainPlan
 from bakeoff.schema.recipe_train import LoraSpec
@@ -39,13 +47,14 @@ DATASET_INFO = {
 }
 
 
-def _sections(plan: TrainPlan, _: Inputs) -> dict[str, Section]:
+def _sections(plan: TrainPlan, inputs: Inputs) -> dict[str, Section]:
     return {
         "Model": _model(plan),
         "Method": _method(plan),
         "Data": _data(plan),
         "Training": _training(plan),
-        "Device and precision": _device(plan),
+        "Device and precision": _device(plan, inputs),
+        "Several processes": distribution_section(plan, inputs),
         "Checkpoints and logs": _output(plan),
     }
 
@@ -59,6 +68,7 @@ class LlamaFactoryBackend(Framework):
     title = "LLaMA-Factory"
     config_file = "llama_train.yaml"
     command = "llamafactory-cli train llama_train.yaml"
+    processes = "FORCE_TORCHRUN=1 NNODES={nodes} NPROC_PER_NODE={devices}"
     where_the_model_is = (
         "`model/` holds links to {model_dir} and a `config.json` that names the precision; on "
         "another machine put the model's other files there. LLaMA-Factory itself refuses "
@@ -100,6 +110,9 @@ class LlamaFactoryBackend(Framework):
         "pure_bf16": "train.precision",
         "disable_gradient_checkpointing": "train.gradient_checkpointing",
         "gradient_checkpointing": "train.gradient_checkpointing",
+        "deepspeed": "strategy",
+        "fsdp": "strategy",
+        "fsdp_config": "strategy",
         "save_steps": "train.save_every",
         "seed": "seed",
         "data_seed": "seed",
@@ -222,11 +235,13 @@ def _training(plan: TrainPlan) -> Section:
     }
 
 
-def _device(plan: TrainPlan) -> Section:
+def _device(plan: TrainPlan, inputs: Inputs) -> Section:
     precision = plan.train.precision
+    # DeepSpeed keeps bf16 weights and an fp32 copy itself, for either kind of bf16.
+    by_deepspeed = uses_deepspeed(inputs) and precision != "fp32"
     return {
-        "bf16": precision == "bf16-mixed",
-        "pure_bf16": precision == "bf16",
+        "bf16": precision == "bf16-mixed" or by_deepspeed,
+        "pure_bf16": precision == "bf16" and not by_deepspeed,
         "fp16": False,
         "use_cpu": plan.device == "cpu",
         "torch_compile": False,

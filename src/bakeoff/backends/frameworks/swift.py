@@ -10,7 +10,15 @@ from pathlib import PurePosixPath
 from typing import ClassVar
 
 from bakeoff.backends.frameworks.config_text import Section
-from bakeoff.backends.frameworks.training import OUTPUT_DIR, ROWS_FILE, SCHEDULERS, Framework, saves
+from bakeoff.backends.frameworks.training import (
+    OUTPUT_DIR,
+    ROWS_FILE,
+    SCHEDULERS,
+    Framework,
+    distribution_section,
+    saves,
+    uses_deepspeed,
+)
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.plan import TrainPlan
 from bakeoff.schema.recipe_train import LoraSpec
@@ -42,7 +50,8 @@ def _sections(plan: TrainPlan, inputs: Inputs) -> dict[str, Section]:
         "Method": _method(plan),
         "Data": _data(plan),
         "Training": _training(plan),
-        "Device and precision": _device(plan),
+        "Device and precision": _device(plan, inputs),
+        "Several processes": distribution_section(plan, inputs),
         "Checkpoints and logs": _output(plan),
     }
 
@@ -56,6 +65,7 @@ class SwiftBackend(Framework):
     title = "ms-swift"
     config_file = "swift_sft.yaml"
     command = "swift sft swift_sft.yaml"
+    processes = "NNODES={nodes} NPROC_PER_NODE={devices}"
     where_the_model_is = (
         "The model is read from {model_dir}; on another machine change `model` in `swift_sft.yaml`."
     )
@@ -97,6 +107,9 @@ class SwiftBackend(Framework):
         "bf16": "train.precision",
         "fp16": "train.precision",
         "gradient_checkpointing": "train.gradient_checkpointing",
+        "deepspeed": "strategy",
+        "fsdp": "strategy",
+        "fsdp_config": "strategy",
         "save_steps": "train.save_every",
         "seed": "seed",
         "data_seed": "seed",
@@ -220,10 +233,11 @@ def _training(plan: TrainPlan) -> Section:
     }
 
 
-def _device(plan: TrainPlan) -> Section:
+def _device(plan: TrainPlan, inputs: Inputs) -> Section:
     return {
         "torch_dtype": _DTYPES[plan.train.precision],
-        "bf16": plan.train.precision == "bf16-mixed",
+        "bf16": plan.train.precision == "bf16-mixed"
+        or (uses_deepspeed(inputs) and plan.train.precision == "bf16"),
         "fp16": False,
         "use_cpu": plan.device == "cpu",
         "torch_compile": False,

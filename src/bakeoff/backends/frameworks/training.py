@@ -1,5 +1,6 @@
 """What the translation of a training has in common for frameworks on top of transformers."""
 
+import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path, PurePosixPath
 from typing import ClassVar
@@ -7,10 +8,10 @@ from typing import ClassVar
 from bakeoff.backends.frameworks.config_text import Section, yaml_text
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event, read_events_file
-from bakeoff.schema.plan import Dialect, Launch, Problem, TrainPlan
+from bakeoff.schema.plan import Dialect, Distribution, Launch, Problem, TrainPlan
 from bakeoff.schema.recipe_train import ADAPTER_METHODS
 from bakeoff.schema.results import TrainResult
-from bakeoff.worker_launch import OFFLINE, worker_launch
+from bakeoff.worker_launch import OFFLINE, spread_of, worker_launch
 
 OUTPUT_DIR = "trainer"
 """Where the framework keeps checkpoints and logs, in the run directory; gone in the end."""
@@ -32,8 +33,29 @@ def saves(plan: TrainPlan) -> bool:
     return plan.train.save_every > 0 and not starts_elsewhere
 
 
+DEEPSPEED_FILE = "deepspeed.json"
+
 _AT_THE_END = 1_000_000
 """Steps between checkpoints; there is one after the last step in any case."""
+
+
+def distribution_section(plan: TrainPlan, inputs: Inputs) -> Section:
+    """Keys that both frameworks have from transformers; empty for one process."""
+    told = inputs.distribution
+    if told is None:
+        return {}
+    if told.dialect is Dialect.DEEPSPEED_JSON:
+        return {"deepspeed": DEEPSPEED_FILE}
+    return {
+        "ddp_backend": "gloo" if plan.device == "cpu" else None,
+        "ddp_find_unused_parameters": False,
+        "ddp_broadcast_buffers": False,
+    }
+
+
+def uses_deepspeed(inputs: Inputs) -> bool:
+    told = inputs.distribution
+    return told is not None and told.dialect is Dialect.DEEPSPEED_JSON
 
 
 class Framework:
@@ -44,7 +66,9 @@ class Framework:
     """
 
     environment: ClassVar[str | None]
-    accepts: ClassVar[frozenset[Dialect]] = frozenset({Dialect.PLAIN})
+    accepts: ClassVar[frozenset[Dialect]] = frozenset(
+        {Dialect.PLAIN, Dialect.TORCHRUN, Dialect.DEEPSPEED_JSON}
+    )
 
     name: ClassVar[str]
     title: ClassVar[str]
@@ -53,6 +77,9 @@ class Framework:
     config_file: ClassVar[str]
     command: ClassVar[str]
     """What a person runs in the run directory to do the same."""
+
+    processes: ClassVar[str]
+    """What stands before it for several processes, with ``{devices}`` and ``{nodes}``."""
 
     where_the_model_is: ClassVar[str]
     """For whoever runs an export: how the files name the model in ``{model_dir}``."""
@@ -102,6 +129,7 @@ class Framework:
             "freeze": plan.freeze.model_dump(mode="json") if plan.freeze is not None else None,
             "extra": plan.extra,
             "probe": inputs.probe,
+            "spread": spread_of(inputs.distribution),
             "only_prepare": only_prepare,
         }
         cache = run_dir / OUTPUT_DIR / "cache"
@@ -111,8 +139,15 @@ class Framework:
             "MODELSCOPE_CACHE": str(cache / "modelscope"),
             **OFFLINE,
         }
+        told = inputs.distribution
         files = {PurePosixPath(self.config_file): self.config_text(plan, inputs), **self.files}
-        return worker_launch("framework", job, python=inputs.python, env=env, files=files)
+        if told is not None and told.dialect is Dialect.DEEPSPEED_JSON:
+            text = json.dumps(told.settings, indent=2) + "\n"
+            files[PurePosixPath(DEEPSPEED_FILE)] = text
+        world = told.world if told is not None and not only_prepare else None
+        return worker_launch(
+            "framework", job, python=inputs.python, env=env, files=files, world=world
+        )
 
     def config_text(self, plan: TrainPlan, inputs: Inputs) -> str:
         """The configuration file, with the recipe's `extra` instead of our own choice."""
@@ -123,7 +158,14 @@ class Framework:
             sections[name] = {key: value for key, value in merged.items() if value is not None}
         if rest:
             sections["The recipe's `extra`"] = rest
-        return yaml_text(f"Run by hand: {self.command}", sections)
+        return yaml_text(f"Run by hand: {self.command_for(inputs.distribution)}", sections)
+
+    def command_for(self, told: Distribution | None) -> str:
+        """What a person runs, on each machine where there are several."""
+        if told is None:
+            return self.command
+        values = {"devices": told.world.devices_per_node, "nodes": told.world.num_nodes}
+        return f"{self.processes.format(**values)} {self.command}"
 
     def read_events(self, run_dir: Path) -> Iterable[Event]:
         return read_events_file(run_dir / "events.jsonl")
@@ -134,12 +176,6 @@ class Framework:
         )
 
     def _common_problems(self, plan: TrainPlan) -> Iterator[Problem]:
-        if plan.world.num_nodes * plan.world.devices_per_node > 1:
-            yield Problem(
-                key="world_size",
-                message=f"trainings with {self.title} use one device here",
-                hint="set `world_size: 1`",
-            )
         if plan.method in ADAPTER_METHODS and plan.lora is None:
             yield Problem(
                 key="lora",

@@ -1,0 +1,1 @@
+"""One module a page: what it answers to, and what its template needs."""

@@ -1,0 +1,1 @@
+"""ZeRO, told in DeepSpeed's own JSON: one file a stage."""

@@ -1,0 +1,136 @@
+"""Starts the processes of one training on this machine, through torchrun.
+
+``python worker/processes.py [TORCHRUN'S OPTIONS] worker/__main__.py JOB_KIND job.json``, in the run
+directory. Where a process is lost torchrun ends the others, whose own words would hide the cause:
+so the last word, which one was lost first and why, is written here. Exit codes are those of
+``__main__.py``.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+_RENDEZVOUS = "BAKEOFF_RENDEZVOUS"
+_EXIT_CODES = {"failed": 1, "out_of_memory": 3, "cancelled": 130}
+_HANG = Path("hang.json")
+_KILLED = -9
+_TAIL_LINES = 15
+
+
+def main(arguments: list[str]) -> int:
+    _make_importable()
+    from bakeoff.worker.parent import end_with_parent
+
+    end_with_parent()
+    from torch.distributed.elastic.multiprocessing.api import SignalException
+    from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+    from torch.distributed.run import parse_args, run
+
+    os.environ.setdefault("OMP_NUM_THREADS", "1")  # torchrun's own choice, which it warns of
+    try:
+        run(parse_args([*_meeting(arguments), "--max-restarts=0", *arguments]))
+    except ChildFailedError as error:
+        status, reason = _reason(error)
+    except (SignalException, KeyboardInterrupt):
+        status, reason = "cancelled", "stopped on request"
+    else:
+        return 0
+    if _is_first_machine():
+        _end(status, reason)
+    sys.stderr.write(f"{reason}\n")
+    return _EXIT_CODES[status]
+
+
+def _meeting(arguments: list[str]) -> list[str]:
+    """Where the processes find each other."""
+    if "--nnodes=1" in arguments:
+        return ["--standalone"]
+    endpoint = os.environ.get(_RENDEZVOUS)
+    if not endpoint:
+        sys.stderr.write("Set `exchange.rendezvous: HOST:PORT` of the first machine.\n")
+        sys.exit(2)
+    # The folder's name is the run's: machines meet for this run and for no other.
+    return ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={Path.cwd().name}"]
+
+
+def _reason(error: Any) -> tuple[str, str]:
+    """Status and sentence of the process that was lost first."""
+    if _HANG.is_file():
+        hang = json.loads(_HANG.read_text(encoding="utf-8"))
+        _HANG.unlink()
+        return "failed", f"{hang['text']}{_tail(hang['rank'])}"
+    rank, first = min(
+        error.failures.items(), key=lambda item: (_is_consequence(*item), item[1].timestamp)
+    )
+    who = f"Process {rank}"
+    told = _told_by(rank)
+    if told is not None:
+        status, text = told
+        return status, f"{who} ended the training: {text}{_tail(rank)}"
+    if first.exitcode == _KILLED:
+        text = (
+            "was killed from outside, most likely by the system because memory ran out; lower "
+            "train.batch_size or train.max_length"
+        )
+        return "out_of_memory", f"{who} {text}{_tail(rank)}"
+    code = first.exitcode
+    how = f"died of signal {-code}" if code < 0 else f"ended with exit code {code}"
+    return "failed", f"{who} {how}, and with it the training{_tail(rank)}"
+
+
+def _is_consequence(rank: int, failure: Any) -> bool:
+    """Whether a process only lost the other end of an exchange."""
+    told = _told_by(rank)
+    return failure.exitcode > 0 and told is not None and "onnection" in told[1]
+
+
+def _told_by(rank: int) -> tuple[str, str] | None:
+    """How a process ended by its own words; None: it had no time for any."""
+    path = Path("events.jsonl" if rank == 0 else f"events-rank{rank}.jsonl")
+    if not path.exists():
+        return None
+    lines = path.read_text(encoding="utf-8").splitlines()
+    last = json.loads(lines[-1]) if lines else {}
+    if last.get("kind") != "end" or last["status"] == "finished":
+        return None
+    return last["status"], str(last["error"])
+
+
+def _tail(rank: int) -> str:
+    """The end of the log of a process; that of the first one is the run's own."""
+    path = Path(f"log-rank{rank}.txt")
+    if rank == 0 or not path.exists():
+        return ""
+    lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
+    lines = [line.rsplit("\r", 1)[-1] for line in lines if line.strip()][-_TAIL_LINES:]
+    return "\nEnd of {}:\n{}".format(path, "\n".join(lines)) if lines else ""
+
+
+def _is_first_machine() -> bool:
+    return not os.environ.get("BAKEOFF_JOINED")
+
+
+def _end(status: str, reason: str) -> None:
+    from bakeoff.worker.events import Events
+
+    events = Events(Path("events.jsonl"))
+    events.end(status, reason)
+    events.close()
+
+
+def _make_importable() -> None:
+    """As ``__main__.py`` does; the two run in different processes and share no module."""
+    import types
+
+    here = Path(__file__).resolve().parent
+    sys.path[:] = [entry for entry in sys.path if Path(entry).resolve() != here]
+    if "bakeoff" not in sys.modules:
+        package = types.ModuleType("bakeoff")
+        package.__path__ = [str(here.parent)]
+        sys.modules["bakeoff"] = package
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

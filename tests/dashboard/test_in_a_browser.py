@@ -1,0 +1,266 @@
+"""The pages as a person uses them: looked at, by keyboard, with hostile texts, running a study."""
+
+import contextlib
+import json
+import re
+import socket
+import threading
+import time
+from pathlib import Path
+
+import pytest
+from tests.browser import open_browser
+from tests.compare.factory import make_train
+from tests.dashboard.conftest import make_site
+from tests.dashboard.planned import HOSTILE, planned_study
+
+from bakeoff.base.files import iter_jsonl, write_jsonl
+from bakeoff.dashboard.app import make_server
+
+pytestmark = pytest.mark.slow
+
+
+@contextlib.contextmanager
+def served(site):
+    """Its address, for as long as the block lasts."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    server = make_server(site)
+    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
+    thread.start()
+    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
+    server.should_exit = True
+    thread.join(20)
+    listener.close()
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def study(tmp_path_factory):
+    """With hostile answers, a hostile failure and a hostile log."""
+    made = planned_study(tmp_path_factory.mktemp("browser") / "runs", num_items=60)
+    for record in made.records:
+        folder = made.runs_dir / record.run_id
+        (folder / "log.txt").write_text(HOSTILE, encoding="utf-8")
+        if record.scores:
+            texts = {"output": f"{HOSTILE} 三个 $x^2$", "target": HOSTILE}
+            rows = [{**row, **texts} for row in iter_jsonl(folder / "samples.jsonl")]
+            write_jsonl(folder / "samples.jsonl", rows)
+    made.add(make_train("train-broken", status="failed", error=HOSTILE, warnings=(HOSTILE,)))
+    return made
+
+
+@pytest.fixture(scope="module")
+def address(study):
+    with served(make_site(study.runs_dir)) as found:
+        yield found
+
+
+def open_page(browser, *, language="en", scheme="light", width=1200):
+    """A page that fails the test when it complains or asks another machine."""
+    context = browser.new_context(
+        locale={"en": "en-US", "zh": "zh-CN"}[language],
+        color_scheme=scheme,
+        viewport={"width": width, "height": 900},
+    )
+    page = context.new_page()
+    page.set_default_timeout(180_000)  # statistics of a page may wait for a busy machine
+    page.complaints = []
+
+    def complain(text):
+        page.complaints.append(text)
+
+    page.on("console", lambda m: complain(m.text) if m.type in ("error", "warning") else None)
+    page.on("pageerror", lambda error: complain(str(error)))
+    page.expects_questions = False
+    page.on(
+        "dialog",
+        lambda dialog: (
+            dialog.accept()
+            if page.expects_questions
+            else (complain(dialog.message), dialog.dismiss())
+        ),
+    )
+    page.on("requestfailed", lambda request: None)
+    page.on(
+        "request",
+        lambda request: (
+            None if request.url.startswith("http://127.0.0.1:") else complain(request.url)
+        ),
+    )
+    return page
+
+
+def _addresses(study):
+    tuned = [r.run_id for r in study.records if r.kind == "eval" and r.parent_run_id]
+    base = next(r.run_id for r in study.records if r.kind == "eval" and not r.parent_run_id)
+    training = next(r.run_id for r in study.records if r.kind == "train")
+    return [
+        "/", "/runs", "/studies/standard", f"/runs/{training}", f"/runs/{tuned[0]}",
+        "/runs/train-broken", f"/runs/{tuned[0]}/answers?other={base}",
+        f"/compare?run={tuned[0]}&run={tuned[1]}&run={base}", "/studies/standard/data",
+        "/fit", "/new", "/new?preset=quickstart",
+    ]  # fmt: skip
+
+
+def _see_all(page):
+    """Scroll through, so that every chart is drawn."""
+    page.wait_for_load_state("networkidle")
+    for y in range(0, page.evaluate("document.body.scrollHeight"), 500):
+        page.evaluate(f"window.scrollTo(0, {y})")
+        page.wait_for_timeout(50)
+    page.wait_for_load_state("networkidle")
+
+
+@pytest.mark.parametrize(
+    ("language", "scheme", "width"),
+    [("en", "light", 1200), ("zh", "dark", 1200), ("zh", "light", 390)],
+)
+def test_every_page_is_whole_and_can_be_used_by_all(
+    browser, study, address, language, scheme, width
+):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = open_page(browser, language=language, scheme=scheme, width=width)
+    for path in _addresses(study):
+        page.goto(address + path)
+        _see_all(page)
+        assert page.complaints == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= width, path
+        found = Axe().run(page).response["violations"]
+        grave = [v for v in found if v["impact"] in ("serious", "critical")]
+        assert [(v["id"], [n["html"][:200] for n in v["nodes"][:3]]) for v in grave] == [], path
+    page.context.close()
+
+
+def test_charts_are_drawn_and_show_values_under_the_pointer(browser, study, address):
+    page = open_page(browser)
+    page.goto(f"{address}/studies/standard")
+    page.locator("[data-drawn]").first.wait_for()
+    _see_all(page)
+    drawings = page.locator(".charts .chart:not(.none) .drawing")
+    assert drawings.count() >= 6
+    for drawing in drawings.all():
+        box = drawing.locator("svg").bounding_box()
+        assert box["width"] > 200
+        assert box["height"] > 60
+    page.locator("[data-spec*='figures/time'] .mark-rect path").first.hover()
+    assert "98.2" in page.locator("#tip").inner_text()
+    page.context.close()
+
+
+def test_answers_are_gone_through_by_keyboard(browser, study, address):
+    page = open_page(browser)
+    tuned = next(r.run_id for r in study.records if r.kind == "eval" and r.parent_run_id)
+    page.goto(f"{address}/runs/{tuned}/answers")
+    page.keyboard.press("j")
+    page.keyboard.press("j")
+    assert page.evaluate("document.activeElement.id") == "item-1"
+    page.keyboard.press("k")
+    assert page.evaluate("document.activeElement.id") == "item-0"
+    page.keyboard.press("n")
+    page.wait_for_url("**page=2")
+    page.keyboard.press("w")
+    page.wait_for_url("**which=wrong")
+    assert page.locator(".answer.is-right").count() == 0
+    page.keyboard.press("/")
+    page.keyboard.type("apples")
+    page.keyboard.press("Enter")
+    page.wait_for_url("**words=apples*")
+    assert page.locator(".answer").count() > 0
+    assert page.complaints == []
+    page.context.close()
+
+
+def test_runs_are_chosen_sorted_and_compared(browser, study, address):
+    page = open_page(browser)
+    page.goto(f"{address}/studies/standard")
+    page.get_by_role("link", name="Right answers").click()
+    page.wait_for_url("**sort=score**")
+    page.locator("#runs-table tbody tr").first.get_by_role("checkbox").check()
+    page.locator("#runs-table tbody tr").nth(2).get_by_role("checkbox").check()
+    page.get_by_role("button", name="Compare 2 runs").click()
+    page.wait_for_url("**/compare?run=**")
+    page.locator("#scores .verdicts").first.wait_for()
+    assert "questions right" in page.locator(".verdicts").first.inner_text()
+    page.locator("#curves[data-drawn]").wait_for()
+    assert page.complaints == []
+    page.context.close()
+
+
+def test_the_page_remembers_language_and_colours(browser, address):
+    page = open_page(browser)
+    page.goto(f"{address}/fit")
+    page.get_by_role("link", name="中文").click()
+    assert page.locator("h1").inner_text() == "放得下吗？"
+    page.get_by_role("link", name="深色").click()
+    page.locator("html[data-theme=dark]").wait_for()
+    assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 28)"
+    page.goto(address)
+    assert page.locator("h1").inner_text() == "实验"
+    page.context.close()
+
+
+RECIPE = """\
+name: watched
+model: {model}
+data:
+  source: {data}
+  num_validation: 4
+  num_test: 4
+method: lora
+device: cpu
+train:
+  max_steps: {steps}
+  batch_size: 2
+  max_length: 512
+  save_every: 1
+  precision: fp32
+evaluate:
+  max_new_tokens: 4
+  batch_size: 4
+"""
+
+
+def test_a_study_is_started_watched_stopped_and_finished(browser, tmp_path, tiny_model, tiny_data):
+    site = make_site(tmp_path / "runs")
+    page = open_page(browser)
+    with served(site) as address:
+        page.goto(f"{address}/new?preset=quickstart")
+        page.get_by_text("The plan").wait_for()
+        text = RECIPE.format(model=json.dumps(str(tiny_model)), data=tiny_data, steps=0)
+        page.locator("#text").fill(text)
+        page.get_by_text("train.max_steps").first.wait_for()
+        assert page.get_by_role("button", name="Run it").count() == 0
+        page.locator("#text").fill(text.replace("max_steps: 0", "max_steps: 400"))
+        page.get_by_role("button", name="Run it").click()
+        page.wait_for_url("**/studies/watched")
+        # Live: no reload by hand until the training tells its steps.
+        page.get_by_text(re.compile(r"training \d+/400")).wait_for()
+        page.expects_questions = True
+        page.get_by_role("button", name="Stop").click()
+    # The server is gone; the study ends by itself, because it was told to stop.
+    log = tmp_path / "runs" / "studies" / "watched" / "job.log"
+    _until(lambda: "interrupted" in log.read_text(encoding="utf-8"))
+    with served(make_site(tmp_path / "runs")) as address:
+        page.goto(f"{address}/studies/watched")
+        assert page.get_by_text("stopped").count() == 1
+        page.get_by_role("button", name="Go on").click()
+        page.get_by_text("running", exact=True).first.wait_for()
+    # Nor does closing the server stop a study.
+    records = list(Path(tmp_path / "runs").glob("*/record.json"))
+    assert len(records) < 3
+    _until(lambda: len(list(Path(tmp_path / "runs").glob("*/record.json"))) == 3)
+    assert "interrupted" not in log.read_text(encoding="utf-8")
+    page.context.close()
+
+
+def _until(done, *, seconds=240):
+    limit = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < limit
+        time.sleep(0.3)
