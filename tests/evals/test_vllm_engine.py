@@ -65,7 +65,7 @@ def adapter(own_cache, tmp_path):
 
     (model_dir,) = sorted(own_cache.glob("models/smollm2-135m-*"))[:1]
     torch.manual_seed(0)
-    config = LoraConfig(r=8, lora_alpha=2, target_modules="all-linear", init_lora_weights=False)
+    config = LoraConfig(r=8, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(model_dir), config)
     model.save_pretrained(tmp_path / "adapter")
     return tmp_path / "adapter"
