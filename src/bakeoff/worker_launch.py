@@ -23,6 +23,11 @@ _OUR_THREADS_AND_MEMORY = {
     # One heap for all threads: those of its own that glibc gives to a thread are given back to the
     # system whenever they are empty, whatever the thresholds say.
     "MALLOC_ARENA_MAX": "1",
+    # Rows differ in length, so every pass brings shapes that were never seen. PyTorch and oneDNN
+    # keep a compiled product for each of the last 1,024: a quarter of a megabyte each, scattered
+    # over the heap. So many are enough for all the products of one pass.
+    "LRU_CACHE_CAPACITY": "128",
+    "ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256",
 }
 """Not for a framework's training: it is measured as its own command would run it, and these would
 make it hold up to half as much memory again."""

@@ -46,6 +46,7 @@ def test_a_model_is_scored_without_a_recipe_and_a_study_finds_it(tmp_path, tiny_
         (["--tasks", "gsm8k", "--num-fewshot", "some"], "expected whole numbers such as 0,1,5"),
         (["--tasks", "gsm8k", "--data", "nowhere"], "there is no folder"),
         (["--tasks", "a*"], "is not the name of a task"),
+        (["--tasks", "gsm8k", "--batch-size", "many"], "`evaluate.batch_size`"),
     ],
 )
 def test_a_mistake_is_one_clear_message(tmp_path, tiny_model, arguments, message):

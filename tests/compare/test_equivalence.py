@@ -44,11 +44,13 @@ def test_compare_says_whether_a_model_is_as_good_within_the_margin(tmp_path):
     near = compare_runs(records, runs_dir=tmp_path, margin=0.05).compared[0]
     assert near.equivalence.is_equivalent
     text = equivalence_sentence(near.name, "the base model", near.equivalence)
-    assert text.startswith("Within 5.0 points full fine-tuning is as good as the base model (90 %")
+    assert text.startswith(
+        "Within 5.0 points full fine-tuning and the base model are equally good ("
+    )
     too_near = compare_runs(records, runs_dir=tmp_path, margin=0.001).compared[0]
     assert not too_near.equivalence.is_equivalent
     text = equivalence_sentence("full", "LoRA", too_near.equivalence)
-    assert text.startswith("It is not shown that full is as good as LoRA within 0.1 points")
+    assert text.startswith("It is not shown that full and LoRA are equally good within 0.1 points")
     assert compare_runs(records, runs_dir=tmp_path).compared[0].equivalence is None
 
 

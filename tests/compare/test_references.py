@@ -4,7 +4,11 @@ import pytest
 from tests.compare.factory import make_eval, make_provenance, make_samples, make_scores
 
 from bakeoff.base.errors import UserError
-from bakeoff.compare.references import against_references, read_references
+from bakeoff.compare.references import (
+    against_references,
+    newcombe_interval,
+    read_references,
+)
 
 
 def _run(num_right, *, num_items=1319, source="Qwen/Qwen2.5-1.5B", num_fewshot=5, **changes):
@@ -64,3 +68,15 @@ def test_a_file_of_ones_own_is_read_or_refused(tmp_path):
     (tmp_path / "own.json").write_text('[{"model": "x"}]', encoding="utf-8")
     with pytest.raises(UserError, match="not a list of published scores"):
         read_references(tmp_path / "own.json")
+
+
+def test_the_interval_is_that_of_statsmodels_and_four_items_prove_nothing():
+    from statsmodels.stats.proportion import confint_proportions_2indep
+
+    found = newcombe_interval((0.4, 200), (0.6, 1000))
+    expected = confint_proportions_2indep(80, 200, 600, 1000, method="newcomb", compare="diff")
+    assert (found.low, found.high) == pytest.approx(expected)
+    few = against_references([_run(0, num_items=4, num_fewshot=1)], read_references())
+    assert few[0].interval.low < 0 < few[0].interval.high
+    assert few[0].p_value == pytest.approx(1.0)
+    assert few[0].verdict.endswith("which chance explains.")

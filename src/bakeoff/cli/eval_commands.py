@@ -59,7 +59,7 @@ def ask(  # noqa: PLR0913, PLR0917 - the options of a command
     include_path: Annotated[
         Path | None, typer.Option(help="Folder with task files of your own.", file_okay=False)
     ] = None,
-    engine: Annotated[str | None, typer.Option(help="What generates: hf, builtin.")] = None,
+    engine: Annotated[str | None, typer.Option(help="What generates: hf, builtin or vllm.")] = None,
     how: Annotated[str | None, typer.Option("--ask", help="raw, chat, or both: raw,chat.")] = None,
     system: Annotated[
         str | None, typer.Option(help="System message; the model is asked in a chat.")
@@ -74,7 +74,9 @@ def ask(  # noqa: PLR0913, PLR0917 - the options of a command
     until: Annotated[
         list[str] | None, typer.Option(help="Text that ends an answer; repeatable.")
     ] = None,
-    batch_size: Annotated[str | None, typer.Option(help="Questions at a time.")] = None,
+    batch_size: Annotated[
+        str | None, typer.Option(help="Questions at a time; auto: as many as fit.")
+    ] = None,
     with_base: Annotated[
         bool, typer.Option("--with-base", help="Ask the model without the adapter too.")
     ] = False,
@@ -104,26 +106,22 @@ def ask(  # noqa: PLR0913, PLR0917 - the options of a command
         "temperature": temperature,
         "top_p": top_p,
         "until": until,
-        "batch_size": batch_size if batch_size is None or batch_size == "auto" else int(batch_size),
+        "batch_size": int(batch_size) if batch_size and batch_size.isdigit() else batch_size,
     }
     values: dict[str, Any] = {
         "name": name or _study_name(model, adapter),
         "model": {},
-        "data": {"source": "builtin:gsm-symbolic"},
+        # Nothing is trained: no row has to be held out of the worked examples.
+        "data": {"source": "builtin:gsm-symbolic", "num_validation": 0},
         "evaluate": {key: value for key, value in settings.items() if value is not None},
     }
-    if found is not None and found.prompt is not None:
-        values["prompt"] = found.prompt.model_dump(mode="json")
     if system is not None:
         values["prompt"] = {"template": "chat", "system": system}
-    paths = [f"model.source={model}"]
+    elif found is not None and found.prompt is not None:
+        values["prompt"] = found.prompt.model_dump(mode="json")
+    paths = [f"model.source={model}", *_rows(values, asked, data)]
     if include_path is not None:
         paths.append(f"evaluate.include_path={include_path.resolve()}")
-    if data is not None and "data" in asked:
-        paths.append(f"data.source={data}")
-    elif data is not None:
-        folder = str(Path(data).expanduser().resolve())
-        values["evaluate"]["task_data"] = dict.fromkeys(asked, folder)
     _run(values, [*paths, *(overrides or [])], found, workspace, with_base, as_json)
 
 
@@ -170,6 +168,17 @@ def _show(study: str, outcome: "StudyOutcome", workspace: "Workspace") -> None:
         out().print(evaluations_table(rows))
     print_outcome(outcome, err())
     print_report_paths(write_study_report(store, study, None), out())
+
+
+def _rows(values: dict[str, Any], asked: list[str], data: str | None) -> list[str]:
+    """Where they come from: of the task `data` an override, of others entries of ``values``."""
+    if data is None:
+        return []
+    if "data" in asked:
+        return [f"data.source={data}"]
+    folder = str(Path(data).expanduser().resolve())
+    values["evaluate"]["task_data"] = dict.fromkeys(asked, folder)
+    return []
 
 
 def _names(tasks: str | None, data: str | None) -> list[str]:

@@ -60,6 +60,8 @@ def _run(alike: Sequence[FittedRun]) -> Iterator[RenderableType]:
         yield Text(run.problem or "", style="yellow")
         yield Text()
         return
+    if run.num_processes > 1:
+        yield Text(f"  each of {run.num_processes} processes:", style="dim")
     yield from _memory(run.prediction)
     yield Text.assemble(_verdict(run), _margin(run))
     yield from (_change(number, change) for number, change in enumerate(run.changes, start=1))

@@ -65,5 +65,8 @@ def equivalence_sentence(name: str, baseline: str, found: Equivalence) -> str:
     )
     where = f"90 % interval {low} to {high} points, {p_phrase(found.p_adjusted)}"
     if found.is_equivalent:
-        return f"Within {margin} points {name} is as good as {baseline} ({where})."
-    return f"It is not shown that {name} is as good as {baseline} within {margin} points ({where})."
+        return f"Within {margin} points {name} and {baseline} are equally good ({where})."
+    return (
+        f"It is not shown that {name} and {baseline} are equally good within {margin} points "
+        f"({where})."
+    )

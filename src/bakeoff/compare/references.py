@@ -79,9 +79,9 @@ def _same_model(record: Record, reference: Reference) -> bool:
 def _held(record: Record, name: str, score: Score, reference: Reference) -> AgainstReference:
     difference = score.value - reference.value
     theirs = reference.stderr or _share_error(reference.value, reference.num_items)
-    ours = score.stderr if score.stderr else _share_error(score.value, score.num_samples)
-    error = math.hypot(ours, theirs)
-    interval, p_value = _test(difference, error)
+    interval = newcombe_interval(
+        (score.value, score.num_samples), (reference.value, reference.num_items)
+    )
     differing = tuple(_differing(record, score, reference))
     return AgainstReference(
         run_id=record.run_id,
@@ -93,7 +93,7 @@ def _held(record: Record, name: str, score: Score, reference: Reference) -> Agai
         reference_stderr=theirs,
         difference=difference,
         interval=interval,
-        p_value=p_value,
+        p_value=_fisher_p(score, reference),
         verdict=_verdict(name, score, reference, interval, differing),
         differing=differing,
     )
@@ -104,14 +104,38 @@ def _share_error(share: float, num_items: int) -> float:
     return math.sqrt(share * (1 - share) / max(1, num_items - 1))
 
 
-def _test(difference: float, error: float) -> tuple[Interval | None, float | None]:
-    from scipy import stats  # noqa: PLC0415 - heavy, see `bakeoff.compare.stats`
+def newcombe_interval(ours: tuple[float, int], theirs: tuple[float, int]) -> Interval:
+    """95 % interval of the difference of two shares, each (share, number of items).
 
-    if not error:
-        return None, None
-    reach = float(stats.norm.ppf(1 - ALPHA / 2)) * error
-    interval = Interval(low=difference - reach, high=difference + reach, method="normal")
-    return interval, float(2 * stats.norm.sf(abs(difference) / error))
+    Newcombe 1998, method 10: of Wilson's intervals of the two. Sound where a share is 0 or 1, where
+    the normal approximation would claim certainty.
+    """
+    (share, _), (other, _) = ours, theirs
+    (low, high), (other_low, other_high) = (_wilson(*side) for side in (ours, theirs))
+    difference = share - other
+    return Interval(
+        low=difference - math.hypot(share - low, other_high - other),
+        high=difference + math.hypot(high - share, other - other_low),
+        method="newcombe",
+    )
+
+
+def _wilson(share: float, num_items: int) -> tuple[float, float]:
+    from statsmodels.stats.proportion import proportion_confint  # noqa: PLC0415 - heavy
+
+    # The count need not be whole: a published share is rounded.
+    low, high = proportion_confint(share * num_items, num_items, alpha=ALPHA, method="wilson")
+    return float(low), float(high)
+
+
+def _fisher_p(score: Score, reference: Reference) -> float:
+    """Two-sided, by the whole numbers nearest to the shares."""
+    import numpy as np  # noqa: PLC0415 - heavy, see `bakeoff.compare.stats`
+    from scipy import stats  # noqa: PLC0415
+
+    sides = ((score.value, score.num_samples), (reference.value, reference.num_items))
+    table = [[right := round(share * size), size - right] for share, size in sides]
+    return float(stats.fisher_exact(np.array(table)).pvalue)
 
 
 def _differing(record: Record, score: Score, reference: Reference) -> Iterator[str]:

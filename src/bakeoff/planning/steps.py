@@ -224,8 +224,7 @@ class _CellSteps:
 
 def _watch(recipe: Recipe) -> Watch | None:
     spec = recipe.evaluate
-    # A process of several may hold a part of the model only, which answers nothing.
-    if not spec.every or recipe.backend != "builtin" or recipe.strategy != "single":
+    if not spec.every or recipe.backend != "builtin":
         return None
     longest = spec.max_new_tokens or DEFAULT_MAX_NEW_TOKENS
     return Watch(every=spec.every, num_questions=spec.every_questions, max_new_tokens=longest)

@@ -4,7 +4,7 @@ One row a trainer; what is written here is what the backend's translation sets
 (``backends/frameworks/*.py``) and what the framework does with it (transformers' trainer, PEFT).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bakeoff.predict.work import AdapterPath, LossPath, OptimizerPath, Shards, Work
 from bakeoff.schema.plan import TrainPlan
@@ -62,6 +62,9 @@ CONTEXT_BYTES = {
 """MiB that the driver shows for a process beyond what torch holds: the CUDA context and the kernels
 loaded so far (CUDA 12 loads each when it is first used)."""
 
+_ZERO_BUCKET_NUMBERS = 50_000_000
+"""That of `bakeoff.strategies.zero`."""
+
 _HOPPER_WORKSPACE = 32 * _MIB
 
 
@@ -114,7 +117,7 @@ def work_of(
         fuses_layers=facts.adapter == "fast" and not is_mixed,
         loss=facts.loss,
         optimizer=_optimizer(facts, gpu),
-        shards=_shards(plan),
+        shards=_shards(plan, gpu),
         workspace_bytes=_workspace(gpu),
         host_libraries_mib=facts.host_libraries_mib,
         gives_back=facts.gives_back,
@@ -153,8 +156,18 @@ def _workspace(gpu: Gpu | None) -> int:
     return _HOPPER_WORKSPACE if newest else Work.workspace_bytes
 
 
-def _shards(plan: TrainPlan) -> Shards:
-    return shards_of(plan.strategy, plan.world.num_nodes * plan.world.devices_per_node)
+def _shards(plan: TrainPlan, gpu: Gpu | None) -> Shards:
+    """As our own configurations have it, which take smaller buckets than DeepSpeed's defaults."""
+    shards = shards_of(plan.strategy, plan.world.num_processes)
+    changes: dict[str, object] = {}
+    if shards.bucket_numbers:
+        changes["bucket_numbers"] = _ZERO_BUCKET_NUMBERS
+    if plan.backend == "builtin":
+        changes["gradient_copy"] = False  # its gradients lie in the buckets themselves
+    if gpu is None:
+        # What is put on the host stays in the memory that a CPU computes in.
+        changes |= {"offloads_optimizer": False, "offloads_weights": False}
+    return replace(shards, **changes)  # type: ignore[arg-type]
 
 
 def shards_of(strategy: str, devices: int) -> Shards:
@@ -169,6 +182,7 @@ def shards_of(strategy: str, devices: int) -> Shards:
             bucket_numbers=500_000_000,
             master_copy=True,
             offloads_optimizer="offload" in strategy,
+            offloads_weights="offload" in strategy and stage >= 3,
         )
     if strategy == "fsdp":
         return Shards(weights=devices, gradients=devices, optimizer=devices, gathers_layers=True)

@@ -39,8 +39,10 @@ class _Training:
         work = self._work
         shape = work.shape
         self.tape.begins("load")
-        whole = work.stored_weight_bytes
-        embedding = shape.vocabulary * shape.hidden * work.weight_bytes / work.shards.weights
+        here = 0 if work.shards.offloads_weights else 1
+        whole = here * work.stored_weight_bytes
+        numbers = here * shape.vocabulary * shape.hidden
+        embedding = numbers * work.weight_bytes / work.shards.weights
         outside = embedding * (1 if shape.tied else 2)
         for _ in range(1 if shape.tied else 2):
             self.tape.take(embedding, "weights")
@@ -48,7 +50,8 @@ class _Training:
             self._take_layer((whole - outside) / shape.layers)
         if work.adapter_numbers:
             self.tape.take(work.adapter_numbers * work.adapter_bytes, "adapter")
-        if work.shards.master_copy and work.trained_numbers:
+        keeps_master = work.shards.master_copy and not work.shards.offloads_optimizer
+        if keeps_master and work.trained_numbers:
             self.tape.take(work.trained_numbers * 4 / work.shards.optimizer, "weights")
         self.tape.take(work.workspace_bytes, "other")
         trained = work.trained_numbers * work.weight_bytes

@@ -45,6 +45,9 @@ class Shards:
     """fp32 weights beside 16-bit ones (DeepSpeed)."""
 
     offloads_optimizer: bool = False
+    offloads_weights: bool = False
+    """A device holds only the layers that compute (ZeRO-3 with offloaded parameters)."""
+
     unsharded_gradients: bool = False
     """Gradients stay whole between the passes of a step (FSDP's no_sync)."""
 

@@ -1,7 +1,7 @@
 """Memory of a process against time of a step, one panel a backend and method, the front marked."""
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bakeoff.compare.strategies import SpreadComparison
 from bakeoff.report import charts
@@ -64,10 +64,7 @@ def _panel(title: str, rows: list[dict[str, Any]]) -> "alt.LayerChart":
         legend=alt.Legend(title=None),
     )
     base = alt.Chart(alt.InlineData(values=rows)).encode(x=x, y=y)
-    sides: list[tuple[str, Literal["left", "right"], int]] = [
-        ("true", "right", -10),
-        ("false", "left", 10),
-    ]
+    left, right = (base.transform_filter(f"datum.is_left == {word}") for word in ("true", "false"))
     on_front = base.transform_filter("datum.front == 'no other is better in both'")
     return alt.LayerChart(
         layer=[
@@ -75,12 +72,8 @@ def _panel(title: str, rows: list[dict[str, Any]]) -> "alt.LayerChart":
                 color=charts.GOOD, strokeDash=[4, 4], strokeWidth=1.4, interpolate="step-after"
             ),
             base.mark_point(filled=True, size=110, opacity=1).encode(color=colour),
-            *(
-                base.transform_filter(f"datum.is_left == {word}")
-                .mark_text(align=align, dx=dx)
-                .encode(text="name:N")
-                for word, align, dx in sides
-            ),
+            left.mark_text(align="right", dx=-10).encode(text="name:N"),
+            right.mark_text(align="left", dx=10).encode(text="name:N"),
         ],
         width=charts.WIDTH - _AXES_WIDTH,
         height=_HEIGHT,

@@ -10,6 +10,7 @@ from bakeoff.base.errors import UserError
 from bakeoff.base.files import folder_when_whole, write_text_atomic
 from bakeoff.envs import ENVIRONMENTS
 from bakeoff.envs.locks import read_lock
+from bakeoff.interfaces import Inputs
 from bakeoff.runner.execute import Executor
 from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy
@@ -66,7 +67,7 @@ def export_training(
         made = Path(name).resolve()
         launch = backend.export(step, inputs, made)
         run_worker(launch, made, environment=workspace.environment)
-        write_text_atomic(made / NOTE, _note(backend, inputs.model_dir))
+        write_text_atomic(made / NOTE, _note(backend, inputs))
         with folder_when_whole(output_dir) as folder:
             shutil.copytree(
                 made,
@@ -105,7 +106,7 @@ def _training_axes(study: PreparedStudy) -> list[str]:
     return [axis for axis in study.plan.axes if not axis.startswith("evaluate.")]
 
 
-def _note(backend: Framework, model_dir: Path) -> str:
+def _note(backend: Framework, inputs: Inputs) -> str:
     spec = ENVIRONMENTS.get(backend.name)
     version = read_lock(spec).version(spec.distribution)
     lines = [
@@ -113,10 +114,10 @@ def _note(backend: Framework, model_dir: Path) -> str:
         "",
         f"Needs {spec.distribution} {version}; run it in this folder:",
         "",
-        f"    {backend.command}",
+        f"    {backend.command_for(inputs.distribution)}",
         "",
         f"- `{backend.config_file}`: every setting, none left to the framework's defaults.",
         "- `train.jsonl`: the rows, rendered, filtered by length and in the order of training.",
-        f"- {backend.where_the_model_is.format(model_dir=model_dir)}",
+        f"- {backend.where_the_model_is.format(model_dir=inputs.model_dir)}",
     ]
     return "\n".join(lines) + "\n"

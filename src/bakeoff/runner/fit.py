@@ -74,7 +74,7 @@ class Fitter:
                 fits=None, problem=self._unknown_shape(plan),
             )  # fmt: skip
         work, prediction, factor = self._best(plan)
-        limit = device.limit_bytes
+        limit = _limit_of_process(device, plan)
         within = round((limit or 0) / factor)
         fits = None if limit is None else prediction.needed_bytes <= limit
         wants_advice = fits is False and self._options.may_advise
@@ -85,6 +85,7 @@ class Fitter:
             cell=cell,
             prediction=self._with_time(plan, work, prediction),
             limit_bytes=limit,
+            num_processes=plan.world.num_processes,
             fits=fits,
             changes=changes,
             claim=judge(work, claimed, device.gpu) if claimed is not None else None,
@@ -108,7 +109,9 @@ class Fitter:
         """The trace's answer where there is one, and what it is of the formulas'."""
         work, analytic = self.predict(plan)
         model_dir = folder_of(self._model_step(plan), self._study, self._workspace)
-        if not self._options.may_trace or model_dir is None:
+        # A trace is of one process that holds everything.
+        may_trace = self._options.may_trace and plan.world.num_processes == 1
+        if not may_trace or model_dir is None:
             return work, analytic, 1.0
         gpu = self._options.device.gpu
         tape = trace_of(
@@ -174,6 +177,7 @@ class Fitter:
         rows = _num_rows(plan, facts)
         tokens = rows * facts.mean
         if gpu is not None:
+            tokens, rows = (value / plan.world.num_processes for value in (tokens, rows))
             if not facts_of(plan.backend).packs_rows:
                 tokens = rows * padded_mean(facts.mean, facts.long, work.rows)
             steps = rows / (plan.train.batch_size * plan.train.gradient_accumulation)
@@ -207,10 +211,18 @@ class Fitter:
 
 
 def _num_rows(plan: TrainPlan, facts: RowFacts) -> float:
-    """Rows that the whole training goes through."""
+    """Rows that the whole training goes through, over all processes."""
     if plan.train.max_steps is not None:
-        return plan.train.max_steps * plan.train.batch_size * plan.train.gradient_accumulation
+        a_step = plan.train.batch_size * plan.train.gradient_accumulation
+        return plan.train.max_steps * a_step * plan.world.num_processes
     return plan.train.num_epochs * facts.num_rows
+
+
+def _limit_of_process(device: Device, plan: TrainPlan) -> int | None:
+    """Processes on GPUs have one each; those on a CPU share its memory."""
+    if device.limit_bytes is None or device.gpu is not None:
+        return device.limit_bytes
+    return device.limit_bytes // plan.world.devices_per_node
 
 
 def _matmul_speed() -> float:

@@ -22,6 +22,7 @@ from bakeoff.schema.plan import (
     AxisValue,
     EnvironmentStep,
     EvalPlan,
+    Plan,
     Source,
     TrainPlan,
     run_name,
@@ -58,9 +59,11 @@ class ParityRunner:
         """What the probes of all cells saw.
 
         Raises:
-            UserError: the model, the data or an environment cannot be had.
+            UserError: the model, the data or an environment cannot be had, or a training is spread
+                over several processes.
             RunError: the reference cannot be computed.
         """
+        _require_one_process(self._plan)
         runs: dict[str, list[tuple[TrainPlan, ProbedRun]]] = {}
         with locked(lock_of(self._folder), lambda: self._observer.note("waiting for another one")):
             # Doing a training again for its times shows nothing new.
@@ -139,6 +142,16 @@ class ParityRunner:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         return folder
+
+
+def _require_one_process(plan: Plan) -> None:
+    """A probe sees one process: of several, only a part of each step."""
+    if any(isinstance(step, TrainPlan) and step.world.num_processes > 1 for step in plan.steps):
+        raise UserError(
+            "the trainers are compared with one process each; the recipe spreads a training over "
+            "several",
+            hint="--set strategy=single --set world_size=1",
+        )
 
 
 def _common(step: TrainPlan) -> dict[str, AxisValue]:

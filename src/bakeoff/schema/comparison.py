@@ -16,7 +16,7 @@ class Interval(Document):
     high: float
     level: float = 0.95
     method: Literal[
-        "bca", "percentile", "exact", "wilson", "hierarchical", "clustered", "normal", "t"
+        "bca", "percentile", "exact", "wilson", "hierarchical", "clustered", "newcombe", "t"
     ]
 
 

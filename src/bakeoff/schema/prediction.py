@@ -164,6 +164,11 @@ class FittedRun(Document):
     cell: dict[str, str | int | float | bool | None] = Field(default_factory=dict)
     prediction: Prediction | None
     limit_bytes: int | None
+    """Of a process."""
+
+    num_processes: int = 1
+    """Of the training; the prediction is of one of them."""
+
     fits: bool | None
     changes: tuple[Change, ...] = ()
     """In the order in which to make them; with all of them it fits. Empty if it fits as it is, or

@@ -36,6 +36,7 @@ OF_THE_MACHINE = (
     "transfer",
     "execution",
     "ray",
+    "exchange",
 )
 """Keys that say how a study is done here, not what is done: the same for all of its cells."""
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bakeoff.worker.batches import Order
+from bakeoff.worker.deepspeed_module import import_deepspeed
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
@@ -117,8 +118,8 @@ def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Ev
         _write_inputs(job, module, run_dir, prepared, checkpoints=checkpoints, is_cpu=is_cpu)
     if job.only_prepare:
         return
-    if job.spread is not None and is_cpu:
-        os.environ["DS_ACCELERATOR"] = "cpu"
+    if job.spread is not None and job.spread.kind == "deepspeed":
+        import_deepspeed("cpu" if is_cpu else "cuda")
     group.meet("prepared")
     run = Run(job, module, run_dir, prepared, checkpoints)
     result = _run(run, group, events)

@@ -69,15 +69,6 @@ class FreezeSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
-class WatchSettings:
-    """``bakeoff.schema.plan.Watch``."""
-
-    every: int
-    num_questions: int
-    max_new_tokens: int
-
-
-@dataclass(frozen=True, kw_only=True)
 class SpreadSettings:
     """How the training is spread over processes."""
 
@@ -87,6 +78,15 @@ class SpreadSettings:
     num_processes: int
     settings: dict[str, Any]
     """Of that kind: DeepSpeed's own configuration, say."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class WatchSettings:
+    """``bakeoff.schema.plan.Watch``."""
+
+    every: int
+    num_questions: int
+    max_new_tokens: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -120,8 +120,8 @@ class TrainJob:
     def digest(self) -> str:
         """Equal for jobs that must give equal results, wherever their files lie.
 
-        How often checkpoints are written changes nothing in them, nor does what is asked
-        meanwhile, nor do the processes that share the rows of a step.
+        How often checkpoints are written, and what is asked meanwhile, changes nothing in them, nor
+        do the processes that share the rows of a step.
         """
         values = dataclasses.asdict(self)
         for name in ("model_dir", "data_dir", "spread", "watch"):
@@ -142,7 +142,7 @@ def read_job(raw: dict[str, Any]) -> TrainJob:
             "train": TrainSettings(**raw["train"]),
             "lora": LoraSettings(**raw["lora"]) if raw["lora"] is not None else None,
             "freeze": FreezeSettings(**raw["freeze"]) if raw.get("freeze") is not None else None,
-            "watch": WatchSettings(**raw["watch"]) if raw.get("watch") is not None else None,
             "spread": SpreadSettings(**raw["spread"]) if raw.get("spread") is not None else None,
+            "watch": WatchSettings(**raw["watch"]) if raw.get("watch") is not None else None,
         }
     )

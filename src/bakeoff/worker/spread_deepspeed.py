@@ -4,7 +4,6 @@ In bf16 DeepSpeed keeps a second copy of the trained weights in fp32 and steps t
 gradients stay bf16. The record says so (``master_dtype``).
 """
 
-import os
 from collections.abc import Mapping
 from typing import Any
 
@@ -12,6 +11,7 @@ import torch
 from typing_extensions import override
 
 from bakeoff.worker.batches import Batch
+from bakeoff.worker.deepspeed_module import import_deepspeed
 from bakeoff.worker.spread import LossOf, Spread, Tensors
 from bakeoff.worker.spread_fsdp import layers_of
 
@@ -53,6 +53,7 @@ class DeepSpeedSpread(Spread):
         """In the numbering of the optimiser that one process would have."""
         from deepspeed.utils import safe_get_full_optimizer_state
 
+        self._link_moments()
         state: dict[int, dict[str, Any]] = {}
         for number, parameter in enumerate(self._in_order):
             moments = {
@@ -90,10 +91,7 @@ class DeepSpeedSpread(Spread):
 
     @override
     def _wrap(self) -> torch.optim.Optimizer:
-        if self.device.type == "cpu":
-            os.environ["DS_ACCELERATOR"] = "cpu"
-        import deepspeed
-
+        deepspeed = import_deepspeed(self.device.type)
         self._config = self._settings
         self._stage = int(self._config["zero_optimization"]["stage"])
         module = LossOf(self.trainee)
@@ -139,9 +137,18 @@ class DeepSpeedSpread(Spread):
         for part in parts:
             moments = {key: torch.zeros_like(part) for key in _MOMENTS}
             zero.optimizer.state[part] = {"step": torch.tensor(steps), **moments}
-        if self._stage < 3:
-            zero._lazy_init_hp_params_optimizer_state()
+        self._link_moments()
         return steps
+
+    def _link_moments(self) -> None:
+        """Let DeepSpeed find the moments of each weight.
+
+        It looks for them once, after the step of its first group of weights, when those of the
+        other groups are not there yet.
+        """
+        if self._stage < 3:
+            self._engine.optimizer._hp_optimizer_states_linked = False
+            self._engine.optimizer._lazy_init_hp_params_optimizer_state()
 
     def _set(self, parameter: Any, whole: torch.Tensor, key: str | None = None) -> None:
         """This process's part of a trained weight (no ``key``) or of one of its moments."""

@@ -18,7 +18,14 @@ from bakeoff.worker.checkpoint import Checkpoints
 from bakeoff.worker.events import Events
 from bakeoff.worker.exchange import ExchangeWatch
 from bakeoff.worker.failures import JobError
-from bakeoff.worker.group import device_of_process, events_file, join, rank_here, share_threads
+from bakeoff.worker.group import (
+    Group,
+    device_of_process,
+    events_file,
+    join,
+    rank_here,
+    share_threads,
+)
 from bakeoff.worker.loop import Loop
 from bakeoff.worker.machine import (
     choose_device,
@@ -36,7 +43,7 @@ from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
 from bakeoff.worker.spread import Spread, spread_kind
-from bakeoff.worker.watch_answers import make_watch
+from bakeoff.worker.watch_answers import Watch, make_watch
 
 ARTEFACT = "artefact"
 RESULT = "result.json"
@@ -71,7 +78,9 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
     train, validation = load_rows(job, tokenizer, events)
 
     events.phase("load_model")
-    pad_token = _pad_token(tokenizer)
+    pad_token = tokenizer.pad_token_id
+    if pad_token is None:
+        pad_token = end_token(tokenizer)
     kind = spread_kind(job)
     trainee = load_trainee(
         job,
@@ -87,38 +96,42 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
         release_freed_memory()  # of whole weights, of which a part is left
     loop = _build_loop(job, spread, train, validation, events=events, checkpoints=checkpoints)
     _check_first_batch(loop, end_token(tokenizer))
-    if group.num_processes > 1 and group.is_main:
-        loop.exchange = ExchangeWatch(
-            run_dir, num_steps=loop.num_steps, num_processes=group.num_processes
-        )
+    loop.watch = _watch(job, tokenizer, validation, loop)
     if job.probe:
-        loop.validation_rows = []
+        loop.watch, loop.validation_rows = None, []
         loop.probe = Probe()
         loop.probe.watch(trainee.model, tokenizer=tokenizer, adapter=trainee.saved)
-    else:
-        loop.watch = make_watch(job.watch, tokenizer, validation.rows)
     loop.run()
     if loop.probe is not None:
         loop.probe.write(run_dir)
 
     events.phase("save")
+    result = {
+        "artefact": ARTEFACT,
+        "effective": _effective(job, loop, tokenizer, pad_token=pad_token),
+        **_facts(train, loop),
+        **of_model,
+        **environment,
+    }
+    _leave_results(run_dir, spread, tokenizer, result)
+
+
+def _watch(job: TrainJob, tokenizer: Any, validation: Rows, loop: Loop) -> Watch | None:
+    """Of one process: of several each may hold a part of the model only."""
+    if job.num_processes == 1:
+        return make_watch(job.watch, tokenizer, validation.rows)
+    if job.watch is not None:
+        loop.events.warning("No questions are asked meanwhile of a model over several processes.")
+    return None
+
+
+def _leave_results(run_dir: Path, spread: Spread, tokenizer: Any, result: dict[str, Any]) -> None:
+    """The artefact, and last ``result.json``: the first process writes, all help."""
     state = spread.state_to_save()
-    if group.is_main:
-        result = {
-            "artefact": ARTEFACT,
-            "effective": _effective(job, loop, tokenizer, pad_token=pad_token),
-            **_facts(train, loop),
-            **of_model,
-            **environment,
-        }
-        _save_artefact(run_dir / ARTEFACT, trainee, tokenizer, state)
+    if spread.group.is_main:
+        _save_artefact(run_dir / ARTEFACT, spread.trainee, tokenizer, state)
         write_json_atomic(run_dir / RESULT, result)
-    group.leave()
-
-
-def _pad_token(tokenizer: Any) -> int:
-    known = tokenizer.pad_token_id
-    return end_token(tokenizer) if known is None else int(known)
+    spread.group.leave()
 
 
 def load_tokenizer(job: TrainJob) -> Any:
@@ -186,7 +199,14 @@ def _build_loop(
         device=spread.device,
         events=events,
         checkpoints=checkpoints,
+        exchange=_exchange(checkpoints.folder, spread.group, num_steps),
     )
+
+
+def _exchange(run_dir: Path, group: Group, num_steps: int) -> ExchangeWatch | None:
+    if group.num_processes == 1 or not group.is_main:
+        return None
+    return ExchangeWatch(run_dir, num_steps=num_steps, num_processes=group.num_processes)
 
 
 def _check_first_batch(loop: Loop, end: int) -> None:
