@@ -248,7 +248,7 @@ def test_a_study_is_started_watched_stopped_and_finished(browser, tmp_path, tiny
     _until(lambda: "interrupted" in log.read_text(encoding="utf-8"))
     with served(make_site(tmp_path / "runs")) as address:
         page.goto(f"{address}/studies/watched")
-        assert page.get_by_text("stopped").count() == 1
+        page.get_by_text("stopped", exact=True).wait_for()
         page.get_by_role("button", name="Go on").click()
         page.get_by_text("running", exact=True).first.wait_for()
     # Nor does closing the server stop a study.
