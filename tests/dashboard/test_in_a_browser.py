@@ -9,14 +9,13 @@ import time
 from pathlib import Path
 
 import pytest
-import uvicorn
 from tests.browser import open_browser
 from tests.compare.factory import make_train
 from tests.dashboard.conftest import make_site
 from tests.dashboard.planned import HOSTILE, planned_study
 
 from bakeoff.base.files import iter_jsonl, write_jsonl
-from bakeoff.dashboard.app import make_app
+from bakeoff.dashboard.app import make_server
 
 pytestmark = pytest.mark.slow
 
@@ -25,8 +24,7 @@ pytestmark = pytest.mark.slow
 def served(site):
     """Its address, for as long as the block lasts."""
     listener = socket.create_server(("127.0.0.1", 0))
-    config = uvicorn.Config(make_app(site), log_level="error", timeout_graceful_shutdown=1)
-    server = uvicorn.Server(config)
+    server = make_server(site)
     thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
     thread.start()
     yield f"http://127.0.0.1:{listener.getsockname()[1]}"
@@ -78,7 +76,15 @@ def open_page(browser, *, language="en", scheme="light", width=1200):
 
     page.on("console", lambda m: complain(m.text) if m.type in ("error", "warning") else None)
     page.on("pageerror", lambda error: complain(str(error)))
-    page.on("dialog", lambda dialog: (complain(dialog.message), dialog.dismiss()))
+    page.expects_questions = False
+    page.on(
+        "dialog",
+        lambda dialog: (
+            dialog.accept()
+            if page.expects_questions
+            else (complain(dialog.message), dialog.dismiss())
+        ),
+    )
     page.on("requestfailed", lambda request: None)
     page.on(
         "request",
@@ -235,8 +241,7 @@ def test_a_study_is_started_watched_stopped_and_finished(browser, tmp_path, tiny
         page.wait_for_url("**/studies/watched")
         # Live: no reload by hand until the training tells its steps.
         page.get_by_text(re.compile(r"training \d+/400")).wait_for()
-        page.on("dialog", lambda dialog: dialog.accept())
-        page.complaints.clear()
+        page.expects_questions = True
         page.get_by_role("button", name="Stop").click()
     # The server is gone; the study ends by itself, because it was told to stop.
     log = tmp_path / "runs" / "studies" / "watched" / "job.log"

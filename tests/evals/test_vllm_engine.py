@@ -63,7 +63,10 @@ def adapter(own_cache, tmp_path):
     from peft import LoraConfig, get_peft_model
     from transformers import AutoModelForCausalLM
 
-    (model_dir,) = sorted(own_cache.glob("models/smollm2-135m-*"))[:1]
+    fetched = bakeoff(
+        tmp_path, "model", "fetch", "builtin:smollm2-135m", "--json", "--cache-dir", own_cache
+    )
+    model_dir = json.loads(fetched.stdout)["folder"]
     torch.manual_seed(0)
     config = LoraConfig(r=8, lora_alpha=8, target_modules="all-linear", init_lora_weights=False)
     model = get_peft_model(AutoModelForCausalLM.from_pretrained(model_dir), config)

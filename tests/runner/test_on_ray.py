@@ -92,9 +92,12 @@ def cluster(tmp_path_factory):
     finally:
         family = psutil.Process(head.pid).children(recursive=True)
         head.send_signal(signal.SIGTERM)
-        head.wait(60)
-        for process in psutil.wait_procs(family, timeout=10)[1]:
-            process.kill()
+        try:
+            head.wait(60)
+        finally:
+            head.kill()
+            for process in psutil.wait_procs(family, timeout=10)[1]:
+                process.kill()
 
 
 @pytest.mark.slow
@@ -105,15 +108,20 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_worker_and_counts_nothing_t
     (node,) = json.loads(checked.stdout)
     assert (node["cpus"], node["shares_runs"], node["problems"]) == (2.0, True, [])
 
-    study = subprocess.Popen(
-        command("run", recipe, "--set", f"ray.address={cluster}"),
-        cwd=tmp_path,
-        env=environment(tmp_path),
-        stderr=(tmp_path / "err.txt").open("wb"),
-    )
-    run_dir, worker = _training_at_work(tmp_path, study)
-    worker.kill()  # Ray's own process, in the middle of a training
-    assert study.wait(400) == 0, (tmp_path / "err.txt").read_text("utf-8")
+    with (tmp_path / "err.txt").open("wb") as errors:
+        study = subprocess.Popen(
+            command("run", recipe, "--set", f"ray.address={cluster}"),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stderr=errors,
+        )
+    try:
+        run_dir, worker = _training_at_work(tmp_path, study)
+        worker.kill()  # Ray's own process, in the middle of a training
+        assert study.wait(400) == 0, (tmp_path / "err.txt").read_text("utf-8")
+    finally:
+        study.kill()
+        study.wait()
 
     records = json.loads(bakeoff(tmp_path, "results", "--study", "spread", "--json").stdout)
     assert len(records) == 5  # the untouched model, two trainings, their evaluations

@@ -63,7 +63,10 @@ def test_a_search_finds_what_an_ordinary_study_finished_and_is_found_again_itsel
 
 @pytest.mark.slow
 def test_a_killed_search_goes_on_ends_what_falls_behind_and_confirms(tmp_path, recipe):
-    sets = ["--set", "search.budget.runs=9", "--set", "search.confirm={top: 2, seeds: [1, 2]}"]
+    # Long enough that a training can be ended while it goes on.
+    long = ["--set", "train.num_epochs=40", "--set", "train.save_every=20"]
+    again = ["--set", "search.budget.runs=9", "--set", "search.confirm={top: 2, seeds: [1, 2]}"]
+    sets = [*long, *again]
     process = subprocess.Popen(
         command("search", recipe, *sets), cwd=tmp_path, env=environment(tmp_path)
     )
@@ -102,8 +105,9 @@ def test_a_killed_search_goes_on_ends_what_falls_behind_and_confirms(tmp_path, r
     pictures = {path.stem for path in tmp_path.glob("runs/studies/*/report/figures/*.png")}
     assert {"history", "slice-0", "slice-1"} <= pictures
     # Once more: nothing is left to do.
-    again = bakeoff(tmp_path, "search", recipe, *sets)
-    assert "trial 9/9" not in again.stderr
+    idle = bakeoff(tmp_path, "search", recipe, *sets)
+    assert "9 trials were done before" in idle.stderr
+    assert "trial 9/9" not in idle.stderr
 
 
 def _wait_for_a_running_trial(tmp_path, deadline):

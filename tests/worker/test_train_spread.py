@@ -106,6 +106,9 @@ def test_a_spread_training_has_the_curve_and_leaves_the_weights_of_a_single_one(
     for fact in ("batch_digest", "num_total_parameters", "num_trained_parameters"):
         assert told_facts[fact] == reference[fact]
     assert told_facts["effective"]["num_processes"] == 2
+    exchange = json.loads((found / "exchange.json").read_text())
+    # A sum that two processes get sends as many bytes as it has.
+    assert exchange["num_bytes"] >= 4 * told_facts["num_trained_parameters"]
     assert not list(found.glob("checkpoint-*"))
 
 

@@ -38,9 +38,7 @@ def ui(  # noqa: PLR0913, PLR0917 - the options of a command
     ] = False,
 ) -> None:
     """Open the page over the store: watch and start studies, look into their results."""
-    import uvicorn
-
-    from bakeoff.dashboard.app import make_app, warm_up
+    from bakeoff.dashboard.app import make_server, warm_up
     from bakeoff.dashboard.site import Site
 
     runs = runs_dir.resolve()
@@ -67,10 +65,7 @@ def ui(  # noqa: PLR0913, PLR0917 - the options of a command
     warm_up()
     if not no_browser and host in ("127.0.0.1", "localhost", "::1"):
         _open_browser(address)
-    config = uvicorn.Config(
-        make_app(site), log_level="warning", server_header=False, timeout_graceful_shutdown=1
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    make_server(site).run(sockets=[listener])
 
 
 def _access(host: str, *, with_token: bool) -> "Access":

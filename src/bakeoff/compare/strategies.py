@@ -46,6 +46,9 @@ class SpreadCost:
     loss_difference: float | None
     """The largest of any step to `single`, relative."""
 
+    batch_digest: str | None = None
+    """Of all rows in the order of training: equal where the same was learned."""
+
     on_front: bool = False
 
 
@@ -123,6 +126,7 @@ def _cost(
         efficiency=each / reference if each and reference else None,
         exchange=measured[0].exchange,
         formats=(kinds[0], kinds[1] or effective.get("trained_dtype"), kinds[2]),
+        batch_digest=effective.get("batch_digest"),
         loss_difference=_loss_difference(first, alone[0]) if alone and first not in alone else None,
     )
 

@@ -109,7 +109,7 @@ class Guard:
         if entering is not None:
             return entering
         if scope["method"] in _SAFE:
-            return None
+            return _why_no_answer(headers)
         return self._why_no_change(scope, headers)
 
     def _without_session(self, scope: Scope, headers: Headers) -> Response | None:
@@ -159,6 +159,17 @@ def local_path(wanted: str) -> str:
 def _local(path: str, query: str) -> str:
     path = "/" + path.replace("\\", "/").lstrip("/")
     return quote(path) + (f"?{query}" if query else "")
+
+
+def _why_no_answer(headers: Headers) -> Response | None:
+    """A link from elsewhere is followed; what another site embeds is not served.
+
+    It could not read the answer, but it could make us work for it.
+    """
+    foreign = headers.get("sec-fetch-site", "none") not in ("same-origin", "none")
+    if foreign and headers.get("sec-fetch-mode") != "navigate":
+        return PlainTextResponse("asked by another site", status_code=403)
+    return None
 
 
 def _same_site(headers: Headers) -> bool:

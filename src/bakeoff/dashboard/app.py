@@ -1,11 +1,14 @@
 """The application: pages behind a guard."""
 
+import socket
 import threading
 
+import uvicorn
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import Response
 from starlette.exceptions import HTTPException
+from typing_extensions import override
 
 from bakeoff.base.errors import UserError
 from bakeoff.dashboard import assets
@@ -39,6 +42,25 @@ def make_app(site: Site) -> FastAPI:
     app.add_exception_handler(RequestValidationError, _bad_address)
     app.add_middleware(Guard, access=site.access, read_only=site.read_only)
     return app
+
+
+def make_server(site: Site) -> uvicorn.Server:
+    """Its ``run`` takes the sockets; live progress ends before the server does."""
+    config = uvicorn.Config(
+        make_app(site), log_level="warning", server_header=False, timeout_graceful_shutdown=4
+    )
+    return _Server(config, site)
+
+
+class _Server(uvicorn.Server):
+    def __init__(self, config: uvicorn.Config, site: Site) -> None:
+        super().__init__(config)
+        self._site = site
+
+    @override
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._site.closing.set()
+        await super().shutdown(sockets)
 
 
 def warm_up() -> None:

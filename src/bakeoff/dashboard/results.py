@@ -4,9 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.base.errors import UserError
 from bakeoff.compare.curves import curve_of, curve_rows
-from bakeoff.compare.names import name_runs
-from bakeoff.compare.repeats import without_repeats
 from bakeoff.dashboard.memo import Memo
+from bakeoff.dashboard.naming import name_of
 from bakeoff.dashboard.site import Site
 from bakeoff.dashboard.words import Words
 from bakeoff.report.curves import curve_spec, pareto_chart
@@ -14,6 +13,7 @@ from bakeoff.report.document import DRAWINGS
 from bakeoff.report.timeline import timelines
 from bakeoff.report.timeline_chart import timeline_chart
 from bakeoff.report.view import View, Voice, make_view
+from bakeoff.store.lists import Asked
 
 if TYPE_CHECKING:
     from bakeoff.dashboard.figures import Drawn
@@ -91,9 +91,15 @@ def study_figure(site: Site, name: str, key: str) -> "Drawn | None":
 
 
 def _loss(site: Site, name: str) -> dict[str, Any] | None:
-    records = site.store.study_records(name)
-    names = name_runs(records)
-    trainings = [r for r in without_repeats(records) if r.kind == "train"][:_MOST_CURVES]
-    curves = [curve_of(site.runs_dir / r.run_id, names[r.run_id], r) for r in trainings]
+    lists = site.store.lists
+    facts = lists.study_facts(name)
+    axes = facts.axes if facts is not None else ()
+    found = lists.runs_of(name, Asked(size=_MOST_CURVES, kind="train")).rows
+    names = {run.run_id: name_of(run, axes) for run in found if run.turn == 1}
+    records = {record.run_id: record for record in site.store.records_of(list(names))}
+    curves = [
+        curve_of(site.runs_dir / run_id, said, records.get(run_id))
+        for run_id, said in names.items()
+    ]
     rows = curve_rows(curves, field="loss", axis="step")
     return curve_spec(rows, field="loss", axis="step")

@@ -50,6 +50,9 @@ class Site:
     working_dir: Path
     access: Access
     read_only: bool = False
+    closing: threading.Event = field(default_factory=threading.Event)
+    """Set when the server is asked to end, so that live progress ends first."""
+
     shelf: Shelf = field(init=False)
 
     def __post_init__(self) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
+from bakeoff.compare.search_words import show_value
 from bakeoff.report import charts
-from bakeoff.schema.recipe_search import Objective
+from bakeoff.schema.recipe_search import Dimension, Objective
 from bakeoff.schema.search import SearchResult, Trial
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def slice_chart(result: SearchResult, key: str, title: str) -> "alt.LayerChart |
     dimension = result.space[key]
     tried = [trial for trial in result.trials if key in trial.values]
     rows = [
-        {**row, "x": _as_axis_value(trial.values[key])}
+        {**row, "x": _on_axis(dimension, trial.values[key])}
         for trial, row in zip(tried, _rows(result, [t.number for t in tried]), strict=True)
     ]
     if sum(row["state"] == "finished" for row in rows) < 2:
@@ -63,7 +64,7 @@ def slice_chart(result: SearchResult, key: str, title: str) -> "alt.LayerChart |
 
     again = [
         {
-            "x": _as_axis_value(each.values[key]),
+            "x": _on_axis(dimension, each.values[key]),
             "value": each.mean,
             "low": min(score for score in each.scores if score is not None),
             "high": max(score for score in each.scores if score is not None),
@@ -87,7 +88,8 @@ def slice_chart(result: SearchResult, key: str, title: str) -> "alt.LayerChart |
         ticks = ticks if dimension.log else alt.Axis(tickCount=5, format="~g")
         x: alt.X = alt.X("x:Q", title=name, scale=scale, axis=ticks)
     else:
-        x = alt.X("x:N", title=name, sort=None, axis=alt.Axis(labelAngle=0))
+        order = [show_value(value) for value in dimension.choices or ()]
+        x = alt.X("x:N", title=name, sort=order, axis=alt.Axis(labelAngle=0))
     layers = _points([*rows, *again], x, _y(title, domain), domain)
     if again:
         ranges = (
@@ -189,8 +191,9 @@ def _state(trial: Trial) -> str:
     return "finished" if trial.status == "finished" else "diverged or failed"
 
 
-def _as_axis_value(value: Any) -> Any:
-    return "+".join(map(str, value)) if isinstance(value, list | tuple) else value
+def _on_axis(dimension: Dimension, value: Any) -> Any:
+    """A number of a range; choices as text, in their order."""
+    return show_value(value) if dimension.choices is not None else value
 
 
 def _domain(rows: Sequence[dict[str, Any]], *, higher: bool) -> list[float]:

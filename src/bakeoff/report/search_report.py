@@ -196,8 +196,8 @@ def _importance(result: SearchResult) -> Section | None:
     if chart is None:
         return None
     caption = (
-        "PED-ANOVA (Watanabe et al. 2023) of the trials that were trained to their end. With so "
-        "few trials the order is a hint."
+        "PED-ANOVA (Watanabe et al. 2023): what tells the better half of the trials apart; those "
+        "that were ended early count as the worse. With so few trials the order is a hint."
     )
     figure = draw(chart, key="importance", title="Importance", caption=caption)
     return Section(heading="What mattered", figures=[figure])

@@ -138,7 +138,13 @@ def _sameness(found: SpreadComparison) -> list[str]:
     differences = [cost.loss_difference for cost in found.costs if cost.loss_difference is not None]
     if not differences:
         return []
+    digests = {cost.batch_digest for cost in found.costs}
+    rows = (
+        "All saw equal rows in each step"
+        if len(digests) == 1 and None not in digests
+        else ("Not all saw equal rows in each step, so times and losses compare different work")
+    )
     return [
-        f"All saw equal rows in each step; the losses of no step differ from those of `single` by "
+        f"{rows}; the losses of no step differ from those of `single` by "
         f"more than {max(differences):.1e} of their value."
     ]

@@ -113,27 +113,32 @@ def _importance(
 ) -> list[Importance]:
     """PED-ANOVA (Watanabe et al. 2023, arXiv:2304.10255) of the first objective.
 
-    It asks what tells the better half of the finished trials from all of them. None with fewer
-    than eight, where it would be noise, and for settings that are not always searched.
+    It asks what tells the better half of the trials from all of them, which needs their order
+    only: those that were ended early or diverged come last. None with fewer than eight, where it
+    would be noise, and for settings that are not always searched.
     """
-    whole = [t for t in trials if t.status == "finished"]
-    if len(whole) < _FEWEST_FOR_IMPORTANCE or len(search.space) < 2:
+    objective = search.spec.objective[0]
+    sign = -1.0 if objective in HIGHER_IS_BETTER else 1.0
+    known = {t.number: t for t in trials if t.status != "failed"}
+    found = {
+        number: sign * value
+        for number, trial in known.items()
+        if (value := trial.objectives.get(objective)) is not None
+    }
+    if len(found) < 2 or len(known) < _FEWEST_FOR_IMPORTANCE or len(search.space) < 2:
         return []
+    last = max(found.values()) + 1.0
     with quiet():
         import optuna  # noqa: PLC0415 - slow to import
 
-        objective = search.spec.objective[0]
-        numbers_of_whole = {trial.number for trial in whole}
-        sound = optuna.create_study(
-            direction="maximize" if objective in HIGHER_IS_BETTER else "minimize"
-        )
+        sound = optuna.create_study(direction="minimize")
         for trial in proposals.get_trials():
-            if trial.number in numbers_of_whole:
+            if trial.number in known:
                 sound.add_trial(
                     optuna.trial.create_trial(
                         params=trial.params,
                         distributions=trial.distributions,
-                        value=trial.values[0],
+                        value=found.get(trial.number, last),
                     )
                 )
         always = [key for key, dimension in search.space.items() if not dimension.when]

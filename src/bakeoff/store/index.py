@@ -15,7 +15,7 @@ from bakeoff.schema.record import Record
 from bakeoff.schema.study import Study
 from bakeoff.schema.summary import RunSummary, facts_of, planned, summary_of
 
-_VERSION = 3
+_VERSION = 4
 _BUSY_SECONDS = 30.0
 _CHUNK = 500
 _SCHEMA = """
@@ -26,6 +26,7 @@ CREATE TABLE IF NOT EXISTS runs (
     ended_at TEXT NOT NULL,
     stamp INTEGER NOT NULL,
     is_tuned INTEGER NOT NULL,
+    parent TEXT,
     score REAL,
     seconds REAL,
     peak_bytes INTEGER,
@@ -36,6 +37,7 @@ CREATE TABLE IF NOT EXISTS runs (
     record TEXT NOT NULL
 );
 CREATE INDEX IF NOT EXISTS runs_by_end ON runs (ended_at);
+CREATE INDEX IF NOT EXISTS runs_by_parent ON runs (parent);
 CREATE TABLE IF NOT EXISTS studies (
     name TEXT PRIMARY KEY,
     stamp INTEGER NOT NULL,
@@ -62,7 +64,7 @@ class Index:
     def put(self, records: Sequence[tuple[Record, int]]) -> None:
         """Each record with the modification time of its file."""
         with self.transaction() as database:
-            marks = ", ".join("?" * 14)
+            marks = ", ".join("?" * 15)
             database.executemany(
                 f"INSERT OR REPLACE INTO runs VALUES ({marks})",  # noqa: S608 - question marks
                 [_run_row(record, stamp) for record, stamp in records],
@@ -175,6 +177,7 @@ def _run_row(record: Record, stamp: int) -> tuple[object, ...]:
         record.provenance.ended_at,
         stamp,
         record.parent_run_id is not None,
+        record.parent_run_id,
         figures.score,
         figures.seconds,
         figures.peak_bytes,

@@ -139,7 +139,7 @@ class Lists:
         marks = ",".join("?" * len(run_ids))
         query = (
             "SELECT r.summary FROM runs r WHERE r.kind = 'eval' AND r.status = 'finished' AND "  # noqa: S608
-            f"json_extract(r.summary, '$.parent_run_id') IN ({marks}) ORDER BY r.ended_at"
+            f"r.parent IN ({marks}) ORDER BY r.ended_at"
         )
         with self._index.transaction() as database:
             rows = database.execute(query, list(run_ids)).fetchall()

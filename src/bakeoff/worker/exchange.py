@@ -12,7 +12,7 @@ from collections import defaultdict
 from pathlib import Path
 from typing import Any
 
-import torch
+from torch.autograd import profiler
 
 from bakeoff.worker.machine import write_json_atomic
 
@@ -40,33 +40,46 @@ class ExchangeWatch:
         self._run_dir = run_dir
         self._num_processes = num_processes
         self._step = 2 if math.ceil(num_steps / 10) > 1 else 1
-        self._profiler: Any = None
+        self._is_watching = False
         self._start = 0.0
 
     def begin(self, step: int) -> None:
         """A step, counted from 1, begins."""
         if step == self._step:
-            self._profiler = torch.profiler.profile(
-                activities=[torch.profiler.ProfilerActivity.CPU], record_shapes=True
-            )
-            self._profiler.__enter__()
+            self._is_watching = True
+            _start()
             self._start = time.perf_counter()
 
     def end(self) -> None:
         """The step is done."""
-        if self._profiler is None:
+        if not self._is_watching:
             return
+        self._is_watching = False
         seconds = time.perf_counter() - self._start
-        self._profiler.__exit__(None, None, None)
-        found = _collectives(self._profiler, self._num_processes)
-        self._profiler = None
+        found = _collectives(_stop(), self._num_processes)
         write_json_atomic(self._run_dir / EXCHANGE, {"step_seconds": seconds, **found})
 
 
-def _collectives(profiler: Any, num_processes: int) -> dict[str, Any]:
+def _start() -> None:
+    """Begin to record.
+
+    What ``torch.profiler`` makes of the events in the end takes gigabytes for a step of many small
+    operations, and would be this process's peak; so the recorder below it is used.
+    """
+    recorder = profiler.profile(record_shapes=True, use_kineto=True)
+    recorder._prepare_trace()
+    recorder._start_trace()
+
+
+def _stop() -> Any:
+    """Recorded events."""
+    return profiler._disable_profiler().events()
+
+
+def _collectives(events: Any, num_processes: int) -> dict[str, Any]:
     sizes: dict[str, int] = defaultdict(int)
     spans = []
-    for event in profiler.profiler.kineto_results.events():
+    for event in events:
         if event.name().startswith(_BACKENDS):
             name = event.name().partition(":")[2].strip("_").removesuffix("_base")
             size = _num_bytes(event.shapes(), event.dtypes())

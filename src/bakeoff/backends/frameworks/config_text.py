@@ -13,11 +13,12 @@ Section = Mapping[str, Any]
 
 
 def yaml_text(heading: str, sections: Mapping[str, Section]) -> str:
-    """Lines of ``key: value``, each section under a comment with its name."""
+    """Lines of ``key: value``, each section that has any under a comment with its name."""
     parts = [f"# {heading}\n"]
     for name, values in sections.items():
         lines = [f"{key}: {scalar(value)}\n" for key, value in values.items()]
-        parts.append(f"\n# {name}\n{''.join(lines)}")
+        if lines:
+            parts.append(f"\n# {name}\n{''.join(lines)}")
     return "".join(parts)
 
 

@@ -28,7 +28,17 @@ from bakeoff.schema.record import Record
 router = APIRouter()
 MOST_RUNS = 24
 _MOST_SIBLINGS = 200
-_comparisons: Memo[Comparison] = Memo(size=32)
+
+
+@dataclass(frozen=True)
+class Compared:
+    """A comparison, and with how many seeds each of its runs was trained."""
+
+    comparison: Comparison
+    num_seeds: dict[str, int]
+
+
+_comparisons: Memo[Compared] = Memo(size=32)
 Runs = Annotated[list[str], Query(alias="run", max_length=MOST_RUNS)]
 
 
@@ -121,47 +131,58 @@ def _groups(view: View, found: Chosen, base: str) -> Any:
 
 
 def _group(view: View, found: Chosen, task: str, shots: int, evals: list[Record]) -> Group:
-    comparison, refusal = None, None
+    compared, refusal = None, None
     if len(evals) > 1:
-        known = _known(view, found)
-        ids = [record.run_id for record in known]
+        lists = view.site.store.lists
+        studies = _studies(view, found)
         key = (
             view.site.runs_dir,
-            *(r.run_id for r in evals),
-            *view.site.store.lists.stamps_of(ids),
+            *(record.run_id for record in evals),
+            *lists.stamps_of([record.run_id for record in (*found.trainings, *found.evals)]),
+            *(lists.study_stamp(study) for study in studies),
         )
         try:
-            comparison = _comparisons.get(
-                key, lambda: compare_runs(evals, runs_dir=view.site.runs_dir, known=known)
-            )
+            compared = _comparisons.get(key, lambda: _compare(view, found, evals, studies))
         except UserError as error:
             refusal = error
-    lines = tuple(_lines(view, comparison, found)) if comparison is not None else ()
-    return Group(task, shots, tuple(evals), comparison, lines, refusal)
+    if compared is None:
+        return Group(task, shots, tuple(evals), None, (), refusal)
+    lines = tuple(_lines(view, compared))
+    return Group(task, shots, tuple(evals), compared.comparison, lines, None)
 
 
-def _known(view: View, found: Chosen) -> list[Record]:
-    """The chosen runs and, of studies that are not too large, those with other seeds."""
+def _studies(view: View, found: Chosen) -> list[str]:
+    """Whose other seeds count: of the chosen runs, those that are not too large."""
+    lists = view.site.store.lists
+    studies = {study for record in found.runs for study in lists.studies_of(record.run_id)}
+    return [s for s in sorted(studies) if lists.study_counts(s)[0] <= _MOST_SIBLINGS]
+
+
+def _compare(
+    view: View, found: Chosen, evals: Sequence[Record], studies: Sequence[str]
+) -> Compared:
     store = view.site.store
-    studies = {study for record in found.runs for study in store.lists.studies_of(record.run_id)}
-    small = [s for s in sorted(studies) if store.lists.study_counts(s)[0] <= _MOST_SIBLINGS]
-    records = [*found.trainings, *found.evals, *(r for s in small for r in store.study_records(s))]
-    return list({record.run_id: record for record in reversed(records)}.values())
+    others = (record for study in studies for record in store.study_records(study))
+    records = [*found.trainings, *found.evals, *others]
+    known = list({record.run_id: record for record in reversed(records)}.values())
+    return Compared(
+        compare_runs(evals, runs_dir=view.site.runs_dir, known=known),
+        {record.run_id: len(seed_siblings(record, known)) for record in evals},
+    )
 
 
-def _lines(view: View, comparison: Comparison, found: Chosen) -> Any:
+def _lines(view: View, compared: Compared) -> Any:
     """The headline first; the others explain it."""
     name = view.words.name
+    comparison = compared.comparison
     baseline = name(named_in_text(comparison.baseline_name))
-    known = _known(view, found)
-    by_id = {record.run_id: record for record in found.evals}
     for run in sorted(comparison.compared, key=lambda run: not run.is_headline):
         text = verdict(
             run.difference,
             names=(name(run.name), baseline),
             p_adjusted=run.p_adjusted,
             num_tests=comparison.holm_family[0 if run.is_headline else 1],
-            num_seeds=len(seed_siblings(by_id[run.run_id], known)),
+            num_seeds=compared.num_seeds[run.run_id],
             language=view.words.language,
         )
         yield run, text

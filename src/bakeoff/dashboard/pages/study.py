@@ -118,7 +118,7 @@ async def live(view: Shown, request: Request, name: str) -> StreamingResponse:
 async def _told(view: View, request: Request, name: str) -> AsyncIterator[str]:
     before = None
     quiet = 0.0
-    while not await request.is_disconnected():
+    while not (view.site.closing.is_set() or await request.is_disconnected()):
         progress = await to_thread.run_sync(study_progress, view.site, name)
         text = await to_thread.run_sync(_live_text, view, name)
         if text != before:
