@@ -187,3 +187,20 @@ def test_every_architecture_gives_the_answers_of_hf(harness_models, kind, others
     expected, found, generation = _both(harness_models, _questions(), model=model)
     assert found == expected
     assert ("continuous" in generation) is is_fast, generation
+
+
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+def test_a_model_under_an_adapter_is_answered_by_this_engine_too(ask, tiny_model, tmp_path):
+    import torch
+    from peft import LoraConfig, get_peft_model
+    from transformers import AutoModelForCausalLM
+
+    torch.manual_seed(1)
+    config = LoraConfig(r=2, target_modules="all-linear", init_lora_weights=False)
+    model = AutoModelForCausalLM.from_pretrained(tiny_model)
+    get_peft_model(model, config).save_pretrained(tmp_path / "adapter")
+    expected = ask(tmp_path / "adapter", max_new_tokens=12)
+    found = ask(tmp_path / "adapter", engine="builtin", max_new_tokens=12)
+    assert found.result.effective["generation"] == "continuous batching without padding"
+    assert _answers(found) == _answers(expected)
+    assert _answers(found) != _answers(ask(engine="builtin", max_new_tokens=12))

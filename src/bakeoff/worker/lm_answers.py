@@ -43,6 +43,12 @@ class AnsweringLM(BatchedLM):
 
     _is_probed: bool = False
 
+    @property
+    def _core(self) -> Any:
+        """With the layers of an adapter inside it: PEFT's wrapper does not say what it takes."""
+        wrapped = hasattr(self.model, "get_base_model")
+        return self.model.get_base_model() if wrapped else self.model
+
     @override
     def _answer_requests(self, requests: list[Any], left: list[int], keep: Keep) -> None:
         try:
@@ -65,7 +71,7 @@ class AnsweringLM(BatchedLM):
         try:
             self._require_room(pairs)
             with self._attention([[*pair.context, *pair.token_ids] for pair in pairs]) as attention:
-                return log_probabilities(self.model, attention, pairs, dtype=self.softmax_dtype)
+                return log_probabilities(self._core, attention, pairs, dtype=self.softmax_dtype)
         except NotImplementedError as error:
             self._go_plainly(error)
             return super()._loglikelihood_tokens(requests, *arguments, **options)
@@ -115,7 +121,7 @@ class AnsweringLM(BatchedLM):
 
     def _answering(self, attention: AnswerAttention, until: list[str]) -> Answering:
         return Answering(
-            self.model,
+            self._core,
             attention,
             num_slots=self.batch_size_per_gpu,
             stops=Stops(self.tokenizer, until, eos_ids=self.eos_ids()),
@@ -154,18 +160,18 @@ class AnsweringLM(BatchedLM):
         Raises:
             NotImplementedError: the model's attention cannot be replaced.
         """
-        plain = self.model.config._attn_implementation
+        plain = self._core.config._attn_implementation
         attention = answer_attention.register()
         attention.longest = self.max_length
-        expected = None if self._is_probed else expected_logits(self.model, texts)
-        self.model.set_attn_implementation(answer_attention.NAME)
+        expected = None if self._is_probed else expected_logits(self._core, texts)
+        self._core.set_attn_implementation(answer_attention.NAME)
         try:
             if expected is not None:
-                require_same_logits(self.model, attention, expected)
+                require_same_logits(self._core, attention, expected)
                 self._is_probed = True
             yield attention
         finally:
-            self.model.set_attn_implementation(plain)
+            self._core.set_attn_implementation(plain)
 
     def _go_plainly(self, reason: NotImplementedError) -> None:
         told = f"padded batches by transformers ({reason})"
