@@ -54,7 +54,7 @@ def test_every_preset_says_what_it_shows_and_how_to_run_it(preset):
     text = (preset_folder() / f"{preset}.yaml").read_text(encoding="utf-8")
     head = text.split("\n\n")[0]
     assert head.startswith("# ")
-    assert re.search(rf"bakeoff (run|transfer) examples/{preset}.yaml", head)
+    assert re.search(rf"bakeoff (run|search|transfer) examples/{preset}.yaml", head)
 
 
 def test_init_lists_its_presets_and_overwrites_nothing(tmp_path):
