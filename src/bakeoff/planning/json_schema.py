@@ -24,6 +24,10 @@ def recipe_json_schema() -> dict[str, Any]:
         definition["properties"] = spread(definition.get("properties", {}))
         if name in ("ModelSpec", "DataSpec"):
             definitions[name] = {"anyOf": [{"type": "string"}, definition]}
+        if name == "Dimension":  # a list is choices, and a condition may name one value
+            several = definition["properties"]["when"]["additionalProperties"]
+            definition["properties"]["when"]["additionalProperties"] = _one_or_list(several)
+            definitions[name] = {"anyOf": [{"type": "array", "minItems": 1}, definition]}
     properties = {
         "extends": {
             "type": "string",
@@ -48,9 +52,13 @@ def _spread(properties: dict[str, Any]) -> dict[str, Any]:
 def _spread_list_only(properties: dict[str, Any]) -> dict[str, Any]:
     """No axes; a list-valued key takes one entry without its brackets."""
     return {
-        name: {"anyOf": [field["items"], field]} if field.get("type") == "array" else field
+        name: _one_or_list(field) if field.get("type") == "array" else field
         for name, field in properties.items()
     }
+
+
+def _one_or_list(field: dict[str, Any]) -> dict[str, Any]:
+    return {"anyOf": [field["items"], field]}
 
 
 def _one_or_many(name: str, field: dict[str, Any]) -> dict[str, Any]:
