@@ -61,16 +61,18 @@ class HangWatch:
             return
         for rank, now in self._others().items():
             beat, count, where = now
-            is_silent = beat == before.get(rank, [None])[0]
+            is_silent = beat == before[rank][0]
             if is_silent or count < self._count:
                 self._give_up(rank, where, is_silent=is_silent)
 
     def _others(self) -> dict[int, Any]:
-        ranks = [rank for rank in range(self._num_processes) if rank != self._rank]
+        """Beat, count and place of each; of one that has told nothing yet, those of its start."""
         return {
             rank: json.loads(self._store.get(f"at/{rank}"))
-            for rank in ranks
             if self._store.check([f"at/{rank}"])
+            else [0, 0, "the beginning"]
+            for rank in range(self._num_processes)
+            if rank != self._rank
         }
 
     def _give_up(self, rank: int, where: str, *, is_silent: bool) -> None:
