@@ -11,9 +11,6 @@ from bakeoff.schema.results import TrainResult
 from bakeoff.worker_launch import OFFLINE, spread_of, worker_launch
 
 _ENVIRONMENT = {"TOKENIZERS_PARALLELISM": "true", **OFFLINE}
-_LEAN = {"ONEDNN_PRIMITIVE_CACHE_CAPACITY": "256"}
-"""On a CPU oneDNN keeps the code that it makes for each shape of a matrix product, 1,024 of them.
-Rows have many lengths: a training grew by 0.1 GB in each of its first steps, in part by this."""
 
 
 class BuiltinBackend:
@@ -43,12 +40,10 @@ class BuiltinBackend:
         return [*problems, *_unsupported(plan)]
 
     def render(self, plan: TrainPlan, inputs: Inputs, run_dir: Path) -> Launch:
-        lean = _LEAN if plan.train.memory == "lean" else {}
-        env = {**_ENVIRONMENT, **lean}
         told = inputs.distribution
         world = told.world if told is not None else None
         job = _job(plan, inputs)
-        return worker_launch("train", job, python=inputs.python, env=env, world=world)
+        return worker_launch("train", job, python=inputs.python, env=_ENVIRONMENT, world=world)
 
     def read_events(self, run_dir: Path) -> Iterable[Event]:
         return read_events_file(run_dir / "events.jsonl")
