@@ -39,6 +39,7 @@ JobKind = Literal[
     "convert",
     "fold",
     "chat",
+    "serve",
     "reference",
     "trial",
     "trace",

@@ -27,6 +27,7 @@ from bakeoff.cli import (
     result_commands,
     samples_command,
     search_command,
+    serve_command,
     study_commands,
     transfer_command,
     ui_command,
@@ -81,6 +82,7 @@ app.command("report")(result_commands.report)
 app.command("ui")(ui_command.ui)
 app.command("chat")(use_commands.chat)
 app.command("merge")(use_commands.merge)
+app.command("serve")(serve_command.serve)
 app.command("doctor")(doctor_commands.doctor)
 
 data_commands.commands.command("convert")(convert_command.convert)

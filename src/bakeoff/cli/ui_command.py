@@ -59,7 +59,7 @@ def ui(  # noqa: PLR0913, PLR0917 - the options of a command
         access=access,
         read_only=read_only,
     )
-    listener = _listen(host, port)
+    listener = listen(host, port)
     address = _address(host, listener.getsockname()[1], access.token)
     err().print(f"bakeoff is at {address}  (Ctrl-C ends it; studies go on)", soft_wrap=True)
     warm_up()
@@ -77,7 +77,8 @@ def _access(host: str, *, with_token: bool) -> "Access":
     return Access(hosts=LOOPBACK | names, any_address=True, token=secrets.token_urlsafe(24))
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def listen(host: str, port: int, *, command: str = "ui") -> socket.socket:
+    """Take an address; a port that is taken is the person's mistake."""
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     listener = socket.socket(family, socket.SOCK_STREAM)
     if sys.platform != "win32":
@@ -88,7 +89,7 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.close()
         raise UserError(
             f"cannot listen at {host}:{port}: {error.strerror or error}",
-            hint="is another `bakeoff ui` open? --port 0 takes any port that is free",
+            hint=f"is another `bakeoff {command}` open? --port 0 takes any port that is free",
         ) from error
     return listener
 

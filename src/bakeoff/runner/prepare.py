@@ -237,7 +237,7 @@ def _evaluation_problems(step: EvalPlan) -> Iterator[Problem]:
 
 
 def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> Iterator[Problem]:
-    missing = [text for line in requirements if (text := _shortfall(line)) is not None]
+    missing = shortfalls(requirements)
     if missing:
         yield Problem(
             key=key,
@@ -246,6 +246,11 @@ def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> I
             if key == "strategy"
             else "`make install` in the project, or `pip install 'bakeoff[train,eval]'`",
         )
+
+
+def shortfalls(requirements: Sequence[str]) -> list[str]:
+    """Those that this environment does not meet, each with what is wrong."""
+    return [text for line in requirements if (text := _shortfall(line)) is not None]
 
 
 def _shortfall(line: str) -> str | None:

@@ -24,10 +24,10 @@ def run_worker(launch: Launch, folder: Path, *, environment: Mapping[str, str]) 
             pass
     if code != 0:
         reason = f"`{' '.join(launch.argv[-2:])}` ended with exit code {code}"
-        raise RunError(_told(folder) or reason, log_tail=log_tail(log))
+        raise RunError(told_error(folder) or reason, log_tail=log_tail(log))
 
 
-def _told(folder: Path) -> str | None:
+def told_error(folder: Path) -> str | None:
     """The worker's own sentence, which it does not repeat in its log."""
     events = read_events_file(folder / "events.jsonl")
     return next((event.error for event in events if isinstance(event, EndEvent)), None)

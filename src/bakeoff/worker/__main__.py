@@ -24,6 +24,7 @@ JOBS = {
     "convert": "bakeoff.worker.convert",
     "fold": "bakeoff.worker.fold",
     "chat": "bakeoff.worker.chat",
+    "serve": "bakeoff.worker.serve",
     "reference": "bakeoff.worker.reference",
     "trial": "bakeoff.worker.trial",
     "bench_hold": "bakeoff.worker.bench_hold",
@@ -50,7 +51,7 @@ def main(arguments: list[str]) -> int:
     from bakeoff.worker.parent import end_with_parent
 
     if kind != "chat":  # whose input is what a person types
-        end_with_parent()
+        end_with_parent(with_group=kind == "serve")  # vLLM has processes of its own
     _raise_on_signals()
     rank = int(os.environ.get("RANK", "0"))
     if rank > 0:

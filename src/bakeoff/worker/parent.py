@@ -6,6 +6,7 @@ is not watched.
 """
 
 import os
+import signal
 import stat
 import sys
 import threading
@@ -15,14 +16,21 @@ _POLL_SECONDS = 0.5
 _EXIT_CODE = 130
 
 
-def end_with_parent() -> None:
-    """Watch standard input from a daemon thread, if it is a pipe."""
+def end_with_parent(*, with_group: bool = False) -> None:
+    """Watch standard input from a daemon thread, if it is a pipe.
+
+    ``with_group``: end what this process started as well, which does not watch.
+    """
     if sys.stdin is not None and stat.S_ISFIFO(os.fstat(sys.stdin.fileno()).st_mode):
-        threading.Thread(target=_exit_with_parent, name="parent-watch", daemon=True).start()
+        threading.Thread(
+            target=_exit_with_parent, args=(with_group,), name="parent-watch", daemon=True
+        ).start()
 
 
-def _exit_with_parent() -> None:
+def _exit_with_parent(with_group: bool) -> None:  # noqa: FBT001 - of the thread
     _wait_for_end_of_input()
+    if with_group and sys.platform != "win32" and os.getpgrp() == os.getpid():
+        os.killpg(0, signal.SIGKILL)
     os._exit(_EXIT_CODE)
 
 
