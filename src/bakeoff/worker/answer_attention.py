@@ -238,8 +238,9 @@ def _attend(
         # meets the keys after its end, which are half of all.
         starts = range(0, length, TILE_TOKENS)
         ends = [num_keys - length + min(start + TILE_TOKENS, length) for start in starts]
+        scaled = query * scale
         tiles = [
-            attend_tile(query[:, start : start + TILE_TOKENS], key[:, :end], value[:, :end], scale)
+            attend_tile(scaled[:, start : start + TILE_TOKENS], key[:, :end], value[:, :end])
             for start, end in zip(starts, ends, strict=True)
         ]
         return torch.cat(tiles)

@@ -142,8 +142,9 @@ class _RowAttention(torch.autograd.Function):
     ) -> torch.Tensor:
         num_heads, num_tokens, _ = query.shape
         attended = query.new_empty(num_tokens, num_heads, value.shape[-1])
+        scaled = query * scale
         for queries, keys in _tiles(row_lengths):
-            attended[queries] = attend_tile(query[:, queries], key[:, keys], value[:, keys], scale)
+            attended[queries] = attend_tile(scaled[:, queries], key[:, keys], value[:, keys])
         ctx.save_for_backward(query, key, value)
         ctx.scale, ctx.row_lengths = scale, row_lengths
         return attended
@@ -152,39 +153,38 @@ class _RowAttention(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
         query, key, value = ctx.saved_tensors
         num_heads, num_groups = query.shape[0], key.shape[0]
-        grad_query = torch.empty_like(query)
+        scaled = query * ctx.scale
+        grad_query = torch.empty_like(scaled)
         grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
         for queries, keys in _tiles(ctx.row_lengths):
             grad = _group(gradients[0][queries].transpose(0, 1), num_groups)
-            weights = _weights(query[:, queries], key[:, keys], ctx.scale)
+            weights = _weights(scaled[:, queries], key[:, keys])
             grad_value[:, keys] += torch.bmm(weights.transpose(1, 2), grad)
             grad_weights = torch.bmm(grad, value[:, keys].transpose(1, 2))
             # The backward pass of softmax in one sweep, as autograd itself calls it.
             grad_scores = torch.ops.aten._softmax_backward_data(
                 grad_weights, weights, -1, weights.dtype
-            ).mul_(ctx.scale)
+            )
             grad_query[:, queries] = _ungroup(torch.bmm(grad_scores, key[:, keys]), num_heads)
             grad_key[:, keys] += torch.bmm(
-                grad_scores.transpose(1, 2), _group(query[:, queries], num_groups)
+                grad_scores.transpose(1, 2), _group(scaled[:, queries], num_groups)
             )
-        return grad_query, grad_key, grad_value, None, None
+        return grad_query.mul_(ctx.scale), grad_key, grad_value, None, None
 
 
-def attend_tile(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
-) -> torch.Tensor:
+def attend_tile(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> torch.Tensor:
     """The last queries of a text over all of its keys, on a CPU.
 
     Args:
-        query: (heads, L, size), at most ``TILE_TOKENS`` of them for the products to stay in cache.
+        query: (heads, L, size), times the scale of the scores; at most ``TILE_TOKENS`` of them for
+            the products to stay in cache.
         key: (key heads, L + earlier tokens, size)
         value: like ``key``.
-        scale: of the scores.
 
     Returns:
         (L, heads, size)
     """
-    weights = _weights(query, key, scale)
+    weights = _weights(query, key)
     return _ungroup(torch.bmm(weights, value), query.shape[0]).transpose(0, 1)
 
 
@@ -210,18 +210,20 @@ def _ungroup(grouped: torch.Tensor, num_heads: int) -> torch.Tensor:
     return grouped.view(num_heads, -1, grouped.shape[-1])
 
 
-def _weights(query: torch.Tensor, key: torch.Tensor, scale: float) -> torch.Tensor:
-    """Softmax of the scaled, causally masked scores: (groups, heads per group x L, keys).
+def _weights(query: torch.Tensor, key: torch.Tensor) -> torch.Tensor:
+    """Softmax of the causally masked scores: (groups, heads per group x L, keys).
 
-    The last query stands at the last key.
+    The query is scaled already; the last one stands at the last key.
     """
     num_heads, num_queries, _ = query.shape
     num_groups, num_keys, _ = key.shape
     scores = _ungroup(torch.bmm(_group(query, num_groups), key.transpose(1, 2)), num_heads)
-    scores.mul_(scale)
     # Only among the tile's own keys does any lie after its query.
     scores[:, :, num_keys - num_queries :] += _future(num_queries, query.dtype)
-    return _group(scores.softmax(dim=-1), num_groups)
+    # In fp32 between: torch's softmax of bf16 takes twice as long where the number of keys is not a
+    # multiple of 32.
+    weights = scores.softmax(dim=-1, dtype=torch.promote_types(scores.dtype, torch.float32))
+    return _group(weights.to(scores.dtype), num_groups)
 
 
 def _future(length: int, dtype: torch.dtype) -> torch.Tensor:

@@ -12,6 +12,7 @@ from typing import Any
 
 from bakeoff.worker.events import Events
 from bakeoff.worker.machine import (
+    begin_collecting,
     choose_device,
     import_libraries,
     set_seeds,
@@ -74,6 +75,7 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     terms = {"job": job, "versions": versions}
     with contextlib.closing(Journal(Path(JOURNAL_FILE), terms)) as journal:
         lm, merge_facts = _load_lm(job, tokenizer, events=events, journal=journal)
+        begin_collecting()
         events.phase("evaluate")
         results = _ask(job, asked, lm)
     events.phase("save")

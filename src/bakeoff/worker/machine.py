@@ -1,6 +1,7 @@
 """The machine and the environment as a worker sees them."""
 
 import ctypes
+import gc
 import importlib
 import json
 import os
@@ -63,6 +64,16 @@ def import_libraries(*, with_adapter: bool) -> None:
     importlib.import_module("transformers.modeling_utils")
     if with_adapter:
         importlib.import_module("peft")
+
+
+def begin_collecting() -> None:
+    """Collect garbage from now on, and never look at the objects that are there already.
+
+    Libraries and the model are half a million of them; going over them again and again takes some
+    3 % of a training step on a CPU.
+    """
+    gc.freeze()
+    gc.enable()
 
 
 def write_environment(run_dir: Path) -> dict[str, Any]:

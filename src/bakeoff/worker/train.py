@@ -21,6 +21,7 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.group import Group, device_of_process, join, share_threads
 from bakeoff.worker.loop import Loop
 from bakeoff.worker.machine import (
+    begin_collecting,
     choose_device,
     import_libraries,
     release_freed_memory,
@@ -95,6 +96,7 @@ def _train(job: TrainJob, run_dir: Path, events: Events, checkpoints: Checkpoint
         loop.watch, loop.validation_rows = None, []
         loop.probe = Probe()
         loop.probe.watch(trainee.model, tokenizer=tokenizer, adapter=trainee.saved)
+    begin_collecting()
     loop.run()
     if loop.probe is not None:
         loop.probe.write(run_dir)
