@@ -27,6 +27,7 @@ from bakeoff.cli import (
     result_commands,
     samples_command,
     search_command,
+    simulate_command,
     study_commands,
     transfer_command,
     ui_command,
@@ -70,6 +71,7 @@ app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
 app.command("join")(join_command.join)
 app.command("fit")(fit_command.fit)
+app.command("simulate")(simulate_command.simulate)
 app.command("parity")(parity_command.parity)
 app.command("search")(search_command.search)
 app.command("transfer")(transfer_command.transfer)

@@ -44,6 +44,16 @@ def predict_traced(work: Work, gpu: Gpu | None, tape: Tape) -> Prediction:
     return _prediction(work, gpu, tape, reserved, "trace")
 
 
+def needed_alike(work: Work, gpu: Gpu, other: Prediction) -> int:
+    """What the driver would show, quickly.
+
+    Tensors are those of ``work``; what the allocator holds beside them is taken from a training
+    that differs in the number of devices alone, since replaying it is what takes time.
+    """
+    held = peak_of(write_training(work)).num_bytes * (other.reserved_bytes or 0)
+    return round(held / other.allocated_bytes) + CONTEXT_BYTES[gpu.generation] * _MIB
+
+
 def _prediction(
     work: Work, gpu: Gpu | None, tape: Tape, reserved: int | None, source: Source
 ) -> Prediction:
