@@ -12,6 +12,7 @@ from bakeoff.cli import (
     bench_commands,
     bench_fit_command,
     bench_page_command,
+    bench_simulate_command,
     cluster_commands,
     convert_command,
     data_commands,
@@ -101,6 +102,7 @@ app.add_typer(env_commands.commands, name="env")
 app.add_typer(eval_commands.commands, name="eval")
 app.add_typer(cluster_commands.commands, name="cluster")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
+bench_commands.commands.command("simulate")(bench_simulate_command.simulate)
 bench_commands.commands.command("page")(bench_page_command.page)
 app.add_typer(bench_commands.commands, name="bench")
 

@@ -141,3 +141,5 @@ class SimulatorBench(Document):
     cases: tuple[SpeedScore, ...] = Field(default_factory=tuple)
     median_error: float
     worst_error: float
+    unchanged_error: float
+    """Median error of saying that no speed changes: what a prediction has to be held against."""
