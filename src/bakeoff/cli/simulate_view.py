@@ -106,12 +106,14 @@ def _parts(steps: Sequence[SimulatedStep]) -> Iterator[Text]:
         return
     most = max(step.num_devices for step in fitting)
     step = min((s for s in fitting if s.num_devices == most), key=lambda s: s.seconds)
-    exposed = f"{_seconds(step.exposed_seconds)} waiting for the exchange (of "
     offload = f", {_seconds(step.offload_seconds)} for the host" if step.offload_seconds else ""
+    unhidden = step.seconds + step.exchange_seconds - step.exposed_seconds
     yield Text(
         f"  {step.strategy} on {step.num_devices:,}: {_seconds(step.compute_seconds)} computing, "
-        f"{exposed}{_seconds(step.exchange_seconds)}, {step.sent_bytes / 1e9:.3g} GB sent by each)"
-        f"{offload}, {_seconds(step.optimizer_seconds)} optimiser",
+        f"{_seconds(step.exposed_seconds)} waiting for the exchange{offload}, "
+        f"{_seconds(step.optimizer_seconds)} optimiser; each sends {step.sent_bytes / 1e9:.3g} GB "
+        f"in {_seconds(step.exchange_seconds)}: {_seconds(unhidden)} a step if none of it were "
+        "hidden",
         style="dim",
     )
 

@@ -44,14 +44,14 @@ def predict_traced(work: Work, gpu: Gpu | None, tape: Tape) -> Prediction:
     return _prediction(work, gpu, tape, reserved, "trace")
 
 
-def needed_alike(work: Work, gpu: Gpu, other: Prediction) -> int:
+def needed_alike(work: Work, other: Prediction) -> int:
     """What the driver would show, quickly.
 
-    Tensors are those of ``work``; what the allocator holds beside them is taken from a training
-    that differs in the number of devices alone, since replaying it is what takes time.
+    Tensors are those of ``work``; what comes beside them (blocks that the allocator keeps, the
+    context) is taken from a training that differs in the number of devices alone, since replaying
+    the allocator is what takes time.
     """
-    held = peak_of(write_training(work)).num_bytes * (other.reserved_bytes or 0)
-    return round(held / other.allocated_bytes) + CONTEXT_BYTES[gpu.generation] * _MIB
+    return peak_of(write_training(work)).num_bytes + other.needed_bytes - other.allocated_bytes
 
 
 def _prediction(

@@ -113,7 +113,7 @@ class _Grid:
         self._fitter = fitter
         self._asked = asked
         self._scaling: Scaling = scaling
-        self._alike: dict[str, Prediction] = {}
+        self._alike: dict[tuple[str, int], Prediction] = {}
 
     def steps(self, numbers: Sequence[int]) -> Iterator[SimulatedStep]:
         for strategy in self._asked.strategies or strategies_of(self._plan.backend):
@@ -168,12 +168,11 @@ class _Grid:
         return self._plan.model_copy(update=changed), rows_per_step
 
     def _needed(self, plan: TrainPlan) -> int:
-        gpu = self._asked.cluster.gpu
-        if plan.strategy not in self._alike:
-            _, found = self._fitter.predict(plan)
-            self._alike[plan.strategy] = found
-            return found.needed_bytes
-        return needed_alike(self._fitter.work(plan), gpu, self._alike[plan.strategy])
+        kind = plan.strategy, plan.train.batch_size
+        if kind not in self._alike:
+            _, self._alike[kind] = self._fitter.predict(plan)
+            return self._alike[kind].needed_bytes
+        return needed_alike(self._fitter.work(plan), self._alike[kind])
 
 
 def strategies_of(backend: str) -> tuple[str, ...]:
