@@ -11,11 +11,11 @@ from tests.dashboard.planned import planned_study
 from bakeoff.compare.phrases import PHRASES
 from bakeoff.dashboard.drafts import FORM
 from bakeoff.dashboard.pivot import MEASURES
-from bakeoff.dashboard.progress import PHASES
 from bakeoff.dashboard.results import FIGURES, study_results
 from bakeoff.dashboard.words import Words, core_texts, language_of, own_texts
 from bakeoff.predict.parts import PART_TITLES
 from bakeoff.report.timeline_chart import PHASES as TIMELINE_PHASES
+from bakeoff.runner.step_names import PHASES
 
 FOLDER = Path(str(files("bakeoff.dashboard")))
 TEMPLATES = sorted((FOLDER / "templates").glob("*.html"))

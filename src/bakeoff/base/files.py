@@ -10,8 +10,8 @@ import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterable, Iterator
-from pathlib import Path
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 from bakeoff.base.errors import UserError
@@ -31,6 +31,12 @@ def write_text_atomic(path: Path, text: str) -> None:
     except BaseException:
         temporary.unlink(missing_ok=True)
         raise
+
+
+def write_files(folder: Path, files: Mapping[PurePosixPath, str]) -> None:
+    """Each text under its name in ``folder``."""
+    for name, text in files.items():
+        write_text_atomic(folder / name, text)
 
 
 def write_json_atomic(path: Path, value: Any) -> None:

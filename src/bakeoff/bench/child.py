@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.base.errors import RunError
-from bakeoff.base.files import iter_jsonl, read_json, write_text_atomic
+from bakeoff.base.files import iter_jsonl, read_json, write_files
 from bakeoff.base.process import Child, log_tail, started_at
 from bakeoff.measure.sampler import Sampler
 from bakeoff.schema.plan import Launch
@@ -37,8 +37,7 @@ def run_measured(launch: Launch, folder: Path, *, environment: Mapping[str, str]
         RunError: It failed; holds the end of its log.
     """
     shutil.rmtree(folder, ignore_errors=True)
-    for name, text in launch.files.items():
-        write_text_atomic(folder / name, text)
+    write_files(folder, launch.files)
     log = folder / "log.txt"
     with Child(launch.argv, env={**environment, **launch.env}, cwd=folder, log_path=log) as child:
         began = started_at(child.pid)

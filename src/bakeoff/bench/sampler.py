@@ -12,7 +12,7 @@ from typing import Any
 import psutil
 
 from bakeoff.base.errors import RunError, UserError
-from bakeoff.base.files import iter_jsonl, write_text_atomic
+from bakeoff.base.files import iter_jsonl, write_files
 from bakeoff.base.process import Child, log_tail
 from bakeoff.bench.machine import machine_now
 from bakeoff.measure.noise import mark_noise, noise_between
@@ -91,8 +91,7 @@ class _Watch:
             "gap_seconds": _GAP_SECONDS,
         }
         launch = worker_launch("bench_hold", job, python=self._workspace.python, env={})
-        for name, text in launch.files.items():
-            write_text_atomic(self._folder / name, text)
+        write_files(self._folder, launch.files)
         env = {**self._workspace.environment, **launch.env}
         log = self._folder / "log.txt"
         with Child(launch.argv, env=env, cwd=self._folder, log_path=log) as child:

@@ -22,7 +22,7 @@ from bakeoff.cli.estimate import Estimate, Estimator
 from bakeoff.compare.numbers import num_bytes
 from bakeoff.compare.numbers import seconds as show_duration
 from bakeoff.runner.observer import Observer, Position
-from bakeoff.runner.step_names import describe
+from bakeoff.runner.step_names import PHASES, describe
 from bakeoff.schema.events import (
     AnswersEvent,
     Event,
@@ -34,18 +34,6 @@ from bakeoff.schema.events import (
 from bakeoff.schema.plan import Plan, Step
 from bakeoff.schema.record import Record
 
-PHASES = {
-    "import": "starting",
-    "prepare": "preparing",
-    "load_model": "loading the model",
-    "load_data": "reading the data",
-    "train": "training",
-    "validate": "validation loss",
-    "save": "saving",
-    "evaluate": "answering",
-    "convert": "converting",
-    "calibrate": "measuring the device",
-}
 _QUIET_SECONDS = 15.0
 
 

@@ -10,10 +10,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextC
 from rich.table import Table
 from rich.text import Text
 
-from bakeoff.cli.progress import PHASES
 from bakeoff.compare import numbers
 from bakeoff.compare.search_words import TITLES, show_score, show_values
 from bakeoff.runner.observer import Observer, Position
+from bakeoff.runner.step_names import PHASES
 from bakeoff.schema.events import Event, PhaseEvent, StepEvent
 from bakeoff.schema.plan import Plan, Step, TrainPlan
 from bakeoff.schema.recipe_search import SearchSpec

@@ -6,9 +6,9 @@ from pathlib import Path
 from typing import Literal, NamedTuple, get_args
 
 from bakeoff.compare.losses import smoothed
-from bakeoff.measure.steps import steps_done
+from bakeoff.measure.steps import last_by_step, steps_done
 from bakeoff.schema.document import Document
-from bakeoff.schema.events import Event, ResumeEvent, StepEvent, ValidationEvent, read_events_file
+from bakeoff.schema.events import StepEvent, ValidationEvent, read_events_file
 from bakeoff.schema.record import Record
 
 Axis = Literal["step", "tokens", "seconds"]
@@ -65,7 +65,8 @@ def curve_of(run_dir: Path, name: str, record: Record | None) -> Curve:
     events = list(read_events_file(run_dir / EVENTS))
     points = tuple(_points(steps_done(events)))
     if points or record is None:
-        return Curve(run_dir.name, name, points, tuple(_validations(events)))
+        validation = ((told.step, told.loss) for told in last_by_step(events, ValidationEvent))
+        return Curve(run_dir.name, name, points, tuple(validation))
     of_record = tuple(
         Point(p.step, None, None, p.loss, p.learning_rate, p.grad_norm)
         for p in record.losses
@@ -148,13 +149,3 @@ def _running(
         total = None if total is None or value is None else total + value
         sums.append(total)
     return sums
-
-
-def _validations(events: Sequence[Event]) -> list[tuple[int, float]]:
-    found: dict[int, float] = {}
-    for event in events:
-        if isinstance(event, ResumeEvent):
-            found = {step: loss for step, loss in found.items() if step <= event.step}
-        elif isinstance(event, ValidationEvent):
-            found[event.step] = event.loss
-    return sorted(found.items())

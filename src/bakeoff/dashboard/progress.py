@@ -11,6 +11,7 @@ from bakeoff.base.process import log_tail
 from bakeoff.dashboard.jobs import Jobs, Running
 from bakeoff.dashboard.site import Site
 from bakeoff.runner.process_run import EVENTS, LOG, lock_of
+from bakeoff.runner.step_names import PHASES
 from bakeoff.schema.events import (
     Event,
     PhaseEvent,
@@ -22,18 +23,6 @@ from bakeoff.schema.events import (
 _TAIL_BYTES = 64 * 1024
 _LOG_LINES = 12
 _MOST_RUNNING = 8
-PHASES = {
-    "import": "starting",
-    "prepare": "preparing",
-    "load_model": "loading the model",
-    "load_data": "reading the data",
-    "train": "training",
-    "validate": "validation loss",
-    "save": "saving",
-    "evaluate": "answering",
-    "convert": "converting",
-    "calibrate": "measuring the device",
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.base.errors import RunError
-from bakeoff.base.files import read_json, write_text_atomic
+from bakeoff.base.files import read_json, write_files, write_text_atomic
 from bakeoff.base.process import log_tail, now_utc
 from bakeoff.envs import ENVIRONMENTS
 from bakeoff.envs.child import Report, follow, isolated
@@ -44,8 +44,7 @@ class _Run:
             RunError: It failed; holds the end of its log.
         """
         self.report(what)
-        for name, text in launch.files.items():
-            write_text_atomic(self.folder / name, text)
+        write_files(self.folder, launch.files)
         log = self.folder / "log.txt"
         began = time.monotonic()
         code = follow(
@@ -117,18 +116,20 @@ def _make_model(run: _Run, environment: Environment, spec: EnvSpec) -> dict[str,
     return result
 
 
-def _answer(run: _Run, environment: Environment, spec: EnvSpec) -> float:
-    output = run.folder / "answered"
-    trial = Trial(
+def _trial(run: _Run, environment: Environment, output: Path) -> Trial:
+    return Trial(
         python=environment.python,
         model_dir=run.folder / "model",
         rows=_ROWS,
         output_dir=output,
         num_steps=_NUM_STEPS,
     )
-    seconds = run.do(
-        spec.trial(trial), f"answering {len(_ROWS)} questions with {spec.distribution}"
-    )
+
+
+def _answer(run: _Run, environment: Environment, spec: EnvSpec) -> float:
+    output = run.folder / "answered"
+    launch = spec.trial(_trial(run, environment, output))
+    seconds = run.do(launch, f"answering {len(_ROWS)} questions with {spec.distribution}")
     counts = read_json(output / "answers.json")
     if len(counts) != len(_ROWS) or not all(counts):
         raise RunError(
@@ -141,14 +142,8 @@ def _answer(run: _Run, environment: Environment, spec: EnvSpec) -> float:
 
 def _train(run: _Run, environment: Environment, spec: EnvSpec) -> tuple[float, tuple[float, ...]]:
     output = run.folder / "trained"
-    trial = Trial(
-        python=environment.python,
-        model_dir=run.folder / "model",
-        rows=_ROWS,
-        output_dir=output,
-        num_steps=_NUM_STEPS,
-    )
-    seconds = run.do(spec.trial(trial), f"training {_NUM_STEPS} steps with {spec.distribution}")
+    launch = spec.trial(_trial(run, environment, output))
+    seconds = run.do(launch, f"training {_NUM_STEPS} steps with {spec.distribution}")
     losses = _losses(output)
     whole = len(losses) == _NUM_STEPS and all(math.isfinite(loss) for loss in losses)
     if not whole or not any(output.rglob("adapter_model.safetensors")):

@@ -9,22 +9,31 @@ what they took together; a median step would forget the long rows.
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
-from bakeoff.schema.events import Event, ResumeEvent, StepEvent
+from bakeoff.schema.events import AnswersEvent, Event, ResumeEvent, StepEvent, ValidationEvent
 
 _WARM_UP_SHARE = 0.1
 _MOST_WARM_UP = 10
 
 
-def steps_done(events: Iterable[Event]) -> list[StepEvent]:
-    """Each step once, in order; what a resumed run did again replaces what it did before."""
-    steps: dict[int, StepEvent] = {}
+_OfAStep = TypeVar("_OfAStep", StepEvent, ValidationEvent, AnswersEvent)
+
+
+def last_by_step(events: Iterable[Event], kind: type[_OfAStep]) -> list[_OfAStep]:
+    """One of that kind for each step, in order; what a resumed run did again replaces the first."""
+    found: dict[int, _OfAStep] = {}
     for event in events:
         if isinstance(event, ResumeEvent):
-            steps = {step: done for step, done in steps.items() if step <= event.step}
-        elif isinstance(event, StepEvent):
-            steps[event.step] = event
-    return [steps[step] for step in sorted(steps)]
+            found = {step: done for step, done in found.items() if step <= event.step}
+        elif isinstance(event, kind):
+            found[event.step] = event
+    return [found[step] for step in sorted(found)]
+
+
+def steps_done(events: Iterable[Event]) -> list[StepEvent]:
+    """Each step once, in order."""
+    return last_by_step(events, StepEvent)
 
 
 @dataclass(frozen=True)

@@ -15,9 +15,9 @@ from bakeoff.planning.steps import Fingerprints, make_evaluation_plan
 from bakeoff.recipes import RecipeTree
 from bakeoff.runner.environments import engine_environment_of
 from bakeoff.runner.prepare import PreparedStudy, as_user_error, problems_of
-from bakeoff.schema.plan import DataStep, ModelStep, TrainPlan
+from bakeoff.schema.plan import ModelStep, TrainPlan
 from bakeoff.schema.recipe_subject import PromptSpec
-from bakeoff.store.runs import Store
+from bakeoff.store.runs import RECORD, Store
 
 _ADAPTER_CONFIG = "adapter_config.json"
 _READ_SUFFIXES = (".safetensors", ".bin", ".json")
@@ -44,7 +44,7 @@ def find_adapter(name: str, store: Store) -> Adapter:
     folder = Path(name).expanduser()
     if folder.is_dir():
         run_dir = folder.resolve().parent
-        if run_dir.parent == store.runs_dir.resolve() and (run_dir / "record.json").is_file():
+        if run_dir.parent == store.runs_dir.resolve() and (run_dir / RECORD).is_file():
             return _of_run(run_dir.name, store)
         if not any((folder / file).is_file() for file in (_ADAPTER_CONFIG, "config.json")):
             raise UserError(
@@ -73,11 +73,9 @@ def _of_run(run_id: str, store: Store) -> Adapter:
 
 def _prompt_of(study: str, training: TrainPlan, store: Store) -> PromptSpec | None:
     try:
-        steps = store.study(study).plan.steps
+        return store.study(study).plan.prompt_of(training.data_id)
     except UserError:
         return None
-    found = (s.prompt for s in steps if isinstance(s, DataStep) and s.id == training.data_id)
-    return next(found, None)
 
 
 def prepare_evaluation(

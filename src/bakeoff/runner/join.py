@@ -14,9 +14,9 @@ from bakeoff.base.files import read_json, write_json_atomic
 from bakeoff.base.process import Child
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import Launch
+from bakeoff.store.runs import RECORD
 
 OFFER = "launch.json"
-_RECORD = "record.json"
 _POLL_SECONDS = 1.0
 
 
@@ -31,7 +31,7 @@ def offer_to_machines(launch: Launch, run_dir: Path, workspace: Workspace) -> st
 def waiting_runs(runs_dir: Path) -> Iterator[Path]:
     """Directories of runs that were offered and have not ended."""
     for offer in sorted(runs_dir.glob(f"*/{OFFER}")):
-        if not (offer.parent / _RECORD).exists():
+        if not (offer.parent / RECORD).exists():
             yield offer.parent
 
 

@@ -1,7 +1,7 @@
 """What the runner tells whoever watches: the terminal now, a page later."""
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 from bakeoff.schema.events import Event
 from bakeoff.schema.plan import Step
@@ -36,3 +36,10 @@ class Observer(Protocol):
     def step_skipped(self, step: Step, reason: str) -> None: ...
 
     def note(self, text: str) -> None: ...
+
+
+class Silent:
+    """Watches for nobody."""
+
+    def __getattr__(self, name: str) -> Any:
+        return lambda *_, **__: None

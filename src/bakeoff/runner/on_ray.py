@@ -24,6 +24,7 @@ from bakeoff.runner.study import StudyOutcome, StudyRunner
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import EvalPlan, Plan, Step, TrainPlan, run_name
 from bakeoff.schema.recipe_machine import RaySpec
+from bakeoff.schema.record import Record
 from bakeoff.store.runs import Store
 
 _WAIT_SECONDS = 1.0
@@ -78,23 +79,20 @@ def parts_of(plan: Plan) -> list[Plan]:
     Every part holds the sources that it needs, which a machine brings for itself where it does not
     find them; evaluations of untouched models are parts of their own.
     """
-    groups: dict[str, list[Step]] = {}
-    for step in plan.steps:
-        if isinstance(step, TrainPlan):
-            groups.setdefault(step.repeats or step.id, []).append(step)
-        elif isinstance(step, EvalPlan):
-            groups.setdefault(step.train_id or step.id, []).append(step)
+    groups: dict[str, list[TrainPlan | EvalPlan]] = {}
+    for step in plan.runs:
+        first = step.repeats if isinstance(step, TrainPlan) else step.train_id
+        groups.setdefault(first or step.id, []).append(step)
     return [
         plan.model_copy(update={"steps": (*_sources_of(plan, group), *group)})
         for group in groups.values()
     ]
 
 
-def _sources_of(plan: Plan, runs: Sequence[Step]) -> list[Step]:
+def _sources_of(plan: Plan, runs: Sequence[TrainPlan | EvalPlan]) -> list[Step]:
     needed: set[str | None] = set()
     for step in runs:
-        if isinstance(step, TrainPlan | EvalPlan):
-            needed |= {step.model_id, step.data_id, step.environment_id}
+        needed |= {step.model_id, step.data_id, step.environment_id}
     return [
         step
         for step in plan.steps
@@ -162,25 +160,25 @@ class RayStudyRunner:
         try:
             done = result_of(ray, reference)
         except RunError as error:
-            for step in plan.steps:
-                if isinstance(step, TrainPlan | EvalPlan):
-                    outcome.skipped[run_name(step)] = str(error)
-                    self._observer.step_skipped(step, str(error))
+            for step in plan.runs:
+                outcome.skipped[run_name(step)] = str(error)
+                self._observer.step_skipped(step, str(error))
             return
         collect(done, self._store)
-        for step in plan.steps:
-            if isinstance(step, TrainPlan | EvalPlan):
-                self._tell(step, done, Position(len(outcome.records) + 1, total))
-                record = next((r for r in done.outcome.records if r.run_id == run_name(step)), None)
-                if record is not None:
-                    outcome.records.append(record)
+        records = {record.run_id: record for record in done.outcome.records}
+        for step in plan.runs:
+            record = records.get(run_name(step))
+            self._tell(step, record, done, Position(len(outcome.records) + 1, total))
+            if record is not None:
+                outcome.records.append(record)
         outcome.num_run += done.outcome.num_run
         outcome.num_reused += done.outcome.num_reused
         outcome.skipped |= done.outcome.skipped
 
-    def _tell(self, step: TrainPlan | EvalPlan, done: Done, position: Position) -> None:
+    def _tell(
+        self, step: TrainPlan | EvalPlan, record: Record | None, done: Done, position: Position
+    ) -> None:
         self._observer.step_started(step, position)
-        record = next((r for r in done.outcome.records if r.run_id == run_name(step)), None)
         if record is None:
             self._observer.step_skipped(step, done.outcome.skipped.get(run_name(step), "not run"))
             return
@@ -226,14 +224,9 @@ def gpus_needed(plan: Plan, spec: RaySpec) -> float:
     """As the recipe says, else one for each device of a training that does not ask for the CPU."""
     if spec.gpus_per_run is not None:
         return spec.gpus_per_run
-    runs = [step for step in plan.steps if isinstance(step, TrainPlan | EvalPlan)]
-    if all(step.device == "cpu" for step in runs):
+    if all(step.device == "cpu" for step in plan.runs):
         return 0
-    worlds = [
-        step.world.num_nodes * step.world.devices_per_node
-        for step in runs
-        if isinstance(step, TrainPlan)
-    ]
+    worlds = [step.world.num_processes for step in plan.runs if isinstance(step, TrainPlan)]
     return max(worlds, default=1)
 
 
@@ -257,10 +250,6 @@ def token_in(runs_dir: Path) -> Iterator[tuple[str, Path]]:
 
 
 def _in_order(outcome: StudyOutcome, plan: Plan) -> StudyOutcome:
-    places = {
-        run_name(step): place
-        for place, step in enumerate(plan.steps)
-        if isinstance(step, TrainPlan | EvalPlan)
-    }
+    places = {run_name(step): place for place, step in enumerate(plan.runs)}
     outcome.records.sort(key=lambda record: places[record.run_id])
     return outcome

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bakeoff.base.files import iter_jsonl, read_json, write_text_atomic
+from bakeoff.base.files import iter_jsonl, read_json, write_files, write_text_atomic
 from bakeoff.base.process import Child, is_running, log_tail, started_at, stop_tree
 from bakeoff.measure.gpu import Gpus, open_gpus
 from bakeoff.measure.noise import mark_noise, noise_between
@@ -83,7 +83,7 @@ def run_process(
     failed; one that ``watching`` wants ended is cancelled.
     """
     _stop_orphan(run_dir)
-    _write_files(launch, run_dir)
+    write_files(run_dir, launch.files)
     follower = _Follower(lambda: read_events(run_dir), on_event)
     silence = _Silence(run_dir / LOG, watching.silence_limit_seconds)
     before = mark_noise()
@@ -196,11 +196,6 @@ class _Silence:
     @property
     def is_too_long(self) -> bool:
         return time.monotonic() - self._since > self._limit_seconds
-
-
-def _write_files(launch: Launch, run_dir: Path) -> None:
-    for name, text in launch.files.items():
-        write_text_atomic(run_dir / name, text)
 
 
 def _judge(code: int, events: list[Event], log: Path) -> tuple[Status, str | None]:

@@ -73,7 +73,7 @@ class _Watched:
         self.store = store
         self.observer = observer
         self._why_end = why_end
-        self.runs = [step for step in study.plan.steps if isinstance(step, TrainPlan | EvalPlan)]
+        self.runs = study.plan.runs
         self._seen: dict[str, int] = {}
         for index, step in enumerate(self.runs, start=1):
             self._file(step).unlink(missing_ok=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.base.files import folder_when_whole
+from bakeoff.runner.observer import Silent
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.study import StudyOutcome, StudyRunner
 from bakeoff.runner.workspace import Workspace
@@ -59,7 +60,8 @@ def do_part(part: Part) -> Done:
         wanted = workspace.runs_dir / run_name(step) / END_WANTED
         return wanted.read_text(encoding="utf-8") if wanted.is_file() else None
 
-    runner = StudyRunner(part.study, workspace, _Silent(), force=part.force, why_end=why_end)
+    # The driver tells what a part came to when it is done.
+    runner = StudyRunner(part.study, workspace, Silent(), force=part.force, why_end=why_end)
     outcome = runner.do_steps()
     names = [record.run_id for record in outcome.records]
     folders = {} if shares else {name: _packed(workspace.runs_dir / name) for name in names}
@@ -98,10 +100,3 @@ def _here(workspace: Workspace, gpu_ids: Sequence[Any], *, shares: bool) -> Work
     return replace(
         workspace, environment=environment, runs_dir=runs_dir, python=Path(sys.executable)
     )
-
-
-class _Silent:
-    """Watches for nobody: the driver tells what a part came to when it is done."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: None

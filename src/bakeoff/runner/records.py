@@ -3,15 +3,14 @@
 import math
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from bakeoff.measure.noise import noise_warnings
-from bakeoff.measure.steps import steps_done
+from bakeoff.measure.steps import last_by_step, steps_done
 from bakeoff.runner.process_run import Outcome
 from bakeoff.schema.events import (
     AnswersEvent,
     Event,
-    ResumeEvent,
     ValidationEvent,
     WarningEvent,
 )
@@ -25,8 +24,6 @@ from bakeoff.schema.record import (
     Record,
 )
 from bakeoff.schema.results import DataManifest, EvalResult, TrainResult
-
-_OfAStep = TypeVar("_OfAStep", ValidationEvent, AnswersEvent)
 
 
 @dataclass(frozen=True)
@@ -139,24 +136,13 @@ def _losses(events: Sequence[Event]) -> Iterator[LossPoint]:
             learning_rate=step.learning_rate,
             grad_norm=_finite(step.grad_norm),
         )
-    for validation in _by_step(events, ValidationEvent):
+    for validation in last_by_step(events, ValidationEvent):
         yield LossPoint(step=validation.step, loss=_finite(validation.loss), split="validation")
 
 
 def _answers(events: Iterable[Event]) -> Iterator[AnswersPoint]:
-    for found in _by_step(events, AnswersEvent):
+    for found in last_by_step(events, AnswersEvent):
         yield AnswersPoint.model_validate(found.model_dump(exclude={"kind", "at"}))
-
-
-def _by_step(events: Iterable[Event], kind: type[_OfAStep]) -> list[_OfAStep]:
-    """The last one of each step, without those of steps that were done again."""
-    found: dict[int, _OfAStep] = {}
-    for event in events:
-        if isinstance(event, ResumeEvent):
-            found = {step: done for step, done in found.items() if step <= event.step}
-        elif isinstance(event, kind):
-            found[event.step] = event
-    return [found[step] for step in sorted(found)]
 
 
 def _finite(value: float | None) -> float | None:

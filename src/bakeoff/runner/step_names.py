@@ -1,8 +1,22 @@
-"""What a step is called on the screen."""
+"""What a step, and what goes on in it, is called on the screen."""
 
 from collections.abc import Sequence
 
 from bakeoff.schema.plan import DataStep, EnvironmentStep, EvalPlan, ModelStep, Step, TrainPlan
+
+PHASES = {
+    "import": "starting",
+    "prepare": "preparing",
+    "load_model": "loading the model",
+    "load_data": "reading the data",
+    "train": "training",
+    "validate": "validation loss",
+    "save": "saving",
+    "evaluate": "answering",
+    "convert": "converting",
+    "calibrate": "measuring the device",
+}
+"""Of a run, by the names that its events give them."""
 
 
 def describe(step: Step, varying: Sequence[str] = ()) -> str:

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.base.errors import UserError
-from bakeoff.base.files import folder_when_whole, read_json, write_text_atomic
+from bakeoff.base.files import folder_when_whole, read_json, write_files
 from bakeoff.base.process import run_attached
 from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import DataStep, TrainPlan, run_name
+from bakeoff.schema.plan import TrainPlan, run_name
 from bakeoff.schema.recipe_subject import PromptSpec
 from bakeoff.schema.record import Record
 from bakeoff.store.runs import Store
@@ -79,9 +79,9 @@ def _prompt_of(store: Store, record: Record) -> PromptSpec:
     for study in store.lists.studies_of(record.run_id):
         plan = store.study(study).plan
         trainings = {run_name(s): s for s in plan.steps if isinstance(s, TrainPlan)}
-        for step in plan.steps:
-            if isinstance(step, DataStep) and step.id == trainings[record.run_id].data_id:
-                return step.prompt
+        found = plan.prompt_of(trainings[record.run_id].data_id)
+        if found is not None:
+            return found
     return PromptSpec()
 
 
@@ -138,7 +138,6 @@ def chat_with(
     launch = worker_launch("chat", job, python=workspace.python, env=OFFLINE)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        for path, text in launch.files.items():
-            write_text_atomic(folder / path, text)
+        write_files(folder, launch.files)
         env = {**workspace.environment, **launch.env}
         return run_attached(launch.argv, env=env, cwd=folder)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from bakeoff.base.errors import RunError
-from bakeoff.base.files import write_text_atomic
+from bakeoff.base.files import write_files
 from bakeoff.base.process import Child, log_tail
 from bakeoff.schema.events import EndEvent, read_events_file
 from bakeoff.schema.plan import Launch
@@ -16,8 +16,7 @@ def run_worker(launch: Launch, folder: Path, *, environment: Mapping[str, str]) 
     Raises:
         RunError: It failed; says what the worker says, and holds the end of its log.
     """
-    for name, text in launch.files.items():
-        write_text_atomic(folder / name, text)
+    write_files(folder, launch.files)
     log = folder / "log.txt"
     with Child(launch.argv, env={**environment, **launch.env}, cwd=folder, log_path=log) as child:
         while (code := child.wait(1.0)) is None:

@@ -236,3 +236,13 @@ class Plan(Document):
     """Names of the axes with more than one value, in the order of the recipe."""
 
     steps: tuple[Step, ...]
+
+    @property
+    def runs(self) -> list[TrainPlan | EvalPlan]:
+        """Steps that leave a record, in order."""
+        return [step for step in self.steps if isinstance(step, TrainPlan | EvalPlan)]
+
+    def prompt_of(self, data_id: str) -> PromptSpec | None:
+        """How those rows are put; None: the plan has no such rows."""
+        found = (s.prompt for s in self.steps if isinstance(s, DataStep) and s.id == data_id)
+        return next(found, None)

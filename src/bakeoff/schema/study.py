@@ -17,4 +17,4 @@ class Study(Document):
     @property
     def runs(self) -> list[TrainPlan | EvalPlan]:
         """In the order of the plan."""
-        return [step for step in self.plan.steps if isinstance(step, TrainPlan | EvalPlan)]
+        return self.plan.runs

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 from bakeoff.base.errors import RunError
 from bakeoff.base.files import write_json_atomic
 from bakeoff.base.locks import locked
+from bakeoff.runner.observer import Silent
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.process_run import lock_of
 from bakeoff.runner.ray_part import RunPart, part_runner
@@ -206,15 +207,8 @@ class SearchRunner:
         axes = (*self._search.space, "seed")
         whole = Plan(study=self._search.study, axes=axes, steps=tuple(self._steps.values()))
         noted = PreparedStudy(tree=self._search.tree, plan=whole, base_dir=self._search.base_dir)
-        StudyRunner(noted, self._workspace, _Nobody()).save_study()
+        StudyRunner(noted, self._workspace, Silent()).save_study()
 
     def _note_steps(self, plan: Plan) -> None:
         for step in plan.steps:
             self._steps.setdefault(f"{step.kind}-{step.id}", step)
-
-
-class _Nobody:
-    """Watches a study of which nothing is run."""
-
-    def __getattr__(self, name: str) -> Any:
-        return lambda *_, **__: None

@@ -173,9 +173,7 @@ class Trials:
             values=values,
             status=_status(records, objectives, pruned=watch.is_pruned),
             objectives=objectives,
-            run_ids=tuple(
-                run_name(s) for s in study.plan.steps if isinstance(s, TrainPlan | EvalPlan)
-            ),
+            run_ids=tuple(run_name(step) for step in study.plan.runs),
             num_steps=watch.num_steps or _measured(records.training, "num_steps"),
             steps_done=_steps_done(records.training),
             step_seconds=_measured(records.training, "step_seconds_median"),

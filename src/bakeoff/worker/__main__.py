@@ -48,15 +48,15 @@ def main(arguments: list[str]) -> int:
     from bakeoff.worker.events import Events
     from bakeoff.worker.memory_watch import WATCH
     from bakeoff.worker.parent import end_with_parent
+    from bakeoff.worker.ranks import events_file, log_file, rank_here
 
     if kind != "chat":  # whose input is what a person types
         end_with_parent()
     _raise_on_signals()
-    rank = int(os.environ.get("RANK", "0"))
+    rank = rank_here()
     if rank > 0:
-        _write_into(Path(f"log-rank{rank}.txt"))
-    name = "events.jsonl" if rank == 0 else f"events-rank{rank}.jsonl"
-    with contextlib.closing(Events(Path(name))) as events:
+        _write_into(log_file(rank))
+    with contextlib.closing(Events(events_file(rank))) as events:
         status, message = _run(kind, Path(job_file), events)
         if kind in _MEASURED:
             with contextlib.suppress(OSError):  # a full disk must not hide how the run ended

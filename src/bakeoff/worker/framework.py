@@ -21,8 +21,9 @@ from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
 from bakeoff.worker.framework_job import FrameworkJob, read_framework_job
 from bakeoff.worker.framework_rows import Sequence, can_fill, sequence
-from bakeoff.worker.group import Group, events_file, meet_only, rank_here
+from bakeoff.worker.group import Group, meet_only
 from bakeoff.worker.machine import choose_device, write_environment, write_json_atomic
+from bakeoff.worker.ranks import events_file, rank_here
 from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 

@@ -8,7 +8,7 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_config import plain_values
 from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_rows import FixedTexts, Sequence, beginning_text, write_messages
-from bakeoff.worker.group import rank_here
+from bakeoff.worker.ranks import rank_here
 from bakeoff.worker.rows import read_rows
 from bakeoff.worker.whole import names_to_save, whole_tensors
 

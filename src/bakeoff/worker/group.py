@@ -9,13 +9,13 @@ import json
 import os
 from collections.abc import Callable
 from datetime import timedelta
-from pathlib import Path
 from typing import Any
 
 import torch
 from typing_extensions import override
 
 from bakeoff.worker.hang import HangWatch
+from bakeoff.worker.ranks import num_processes_here, rank_here
 
 WAIT_SECONDS = "BAKEOFF_EXCHANGE_SECONDS"
 """Environment: how long a process waits for the others."""
@@ -23,21 +23,13 @@ WAIT_SECONDS = "BAKEOFF_EXCHANGE_SECONDS"
 _DEFAULT_WAIT_SECONDS = 600.0
 
 
-def rank_here() -> int:
-    return int(os.environ.get("RANK", "0"))
-
-
-def num_processes_here() -> int:
-    return int(os.environ.get("WORLD_SIZE", "1"))
-
-
-def events_file(rank: int) -> Path:
-    """What the first process tells is what the run tells; the others have files of their own."""
-    return Path("events.jsonl" if rank == 0 else f"events-rank{rank}.jsonl")
-
-
 def wait_seconds() -> float:
     return float(os.environ.get(WAIT_SECONDS, _DEFAULT_WAIT_SECONDS))
+
+
+def _patience(wait: float) -> timedelta:
+    """Longer than the watch waits, which can say for whom."""
+    return timedelta(seconds=2 * wait + 60)
 
 
 class Group:
@@ -80,8 +72,7 @@ class ProcessGroup(Group):
         self.rank = rank_here()
         self.num_processes = num_processes_here()
         self._store = store
-        # Longer than the watch waits, which can say for whom.
-        self._wait = timedelta(seconds=2 * wait + 60)
+        self._wait = _patience(wait)
         self._watch = HangWatch(
             open_store(), rank=self.rank, num_processes=self.num_processes, wait=wait
         )
@@ -151,7 +142,7 @@ def join(device: torch.device) -> Group:
         return Group()
     wait = wait_seconds()
     torch.distributed.init_process_group(
-        "nccl" if device.type == "cuda" else "gloo", timeout=timedelta(seconds=2 * wait + 60)
+        "nccl" if device.type == "cuda" else "gloo", timeout=_patience(wait)
     )
     return ProcessGroup(open_store(), wait=wait)
 

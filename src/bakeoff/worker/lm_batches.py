@@ -9,20 +9,18 @@ fit in memory is tried again at half the size.
 import gc
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-import jinja2
 import torch
 from lm_eval.models.huggingface import HFLM
 from transformers import StoppingCriteria, StoppingCriteriaList
 from typing_extensions import override
 
 from bakeoff.worker.events import Events
-from bakeoff.worker.failures import JobError, is_out_of_memory
+from bakeoff.worker.failures import is_out_of_memory
 from bakeoff.worker.lm_batch_size import free_bytes, rows_that_fit
 from bakeoff.worker.lm_journal import Journal
-from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers
+from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers, template_args
 from bakeoff.worker.stops import Stops
 
 _CHOICE_BATCHES_PER_REPORT = 16
@@ -64,11 +62,6 @@ class RowStops(StoppingCriteria):
         ]
 
 
-def _always(date: str) -> Callable[[str], str]:
-    """In place of a template's function for today's date, which would change the prompts."""
-    return datetime.fromisoformat(date).replace(tzinfo=UTC).strftime
-
-
 class BatchedLM(KeptAnswers, HFLM):
     """Answers requests; afterwards ``endings`` says how each answer ended."""
 
@@ -100,8 +93,7 @@ class BatchedLM(KeptAnswers, HFLM):
             tokenizer=tokenizer,
             backend="causal",
             batch_size=1 if batch_size == "auto" else batch_size,
-            # What is handed to a template goes before what transformers lends it.
-            chat_template_args=None if chat_date is None else {"strftime_now": _always(chat_date)},
+            chat_template_args=template_args(chat_date),
         )
         self._begin_keeping(events, journal)
         self._batch_endings: list[Ending] = []
@@ -118,32 +110,6 @@ class BatchedLM(KeptAnswers, HFLM):
             "generation_config": self.model.generation_config.to_diff_dict(),
             "add_bos_token": self.add_bos_token,
         }
-
-    def apply_chat_template(
-        self,
-        chat_history: list[dict[str, str]],
-        add_generation_prompt: bool = True,  # noqa: FBT001, FBT002 - the harness calls it so
-    ) -> str:
-        """The harness's own takes the system message out when a template refuses it; this does not.
-
-        Raises:
-            JobError: the template fails on these turns.
-        """
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    chat_history,
-                    tokenize=False,
-                    add_generation_prompt=add_generation_prompt,
-                    continue_final_message=not add_generation_prompt,
-                    **self.chat_template_args,
-                )
-            )
-        except jinja2.TemplateError as error:
-            raise JobError(
-                f"The chat template fails on a question: {error}. Correct it, or set "
-                "`prompt.template: raw`."
-            ) from error
 
     @override
     def _prepare(self, requests: list[Any], lengths: list[int]) -> None:

@@ -7,11 +7,14 @@ is found out what an earlier process kept, and what each answer ended with.
 import sys
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
+import jinja2
 from lm_eval.models.utils import normalize_gen_kwargs
 
 from bakeoff.worker.events import Events
+from bakeoff.worker.failures import JobError
 from bakeoff.worker.lm_journal import Journal, request_keys
 
 
@@ -41,11 +44,21 @@ KeepScore = Callable[[int, tuple[float, bool]], None]
 """Is told the number of a request, its log-probability and whether it is the likeliest."""
 
 
+def template_args(chat_date: str | None) -> dict[str, Any]:
+    """In place of a template's function for today's date, which would change the prompts."""
+    if chat_date is None:
+        return {}
+    return {"strftime_now": datetime.fromisoformat(chat_date).replace(tzinfo=UTC).strftime}
+
+
 class KeptAnswers:
     """Before a model class of the harness; call ``_begin_keeping`` first of all."""
 
     tok_encode: Callable[[str], list[int]]
     max_gen_toks: int
+    tokenizer: Any
+    chat_template_args: dict[str, Any]
+    """What is handed to a template goes before what transformers lends it."""
 
     def _begin_keeping(self, events: Events, journal: Journal | None) -> None:
         self._events = events
@@ -58,6 +71,32 @@ class KeptAnswers:
 
         self.stop_strings: list[str] = []
         """What ended an answer, the end-of-sequence token as text included."""
+
+    def apply_chat_template(
+        self,
+        chat_history: list[dict[str, str]],
+        add_generation_prompt: bool = True,  # noqa: FBT001, FBT002 - the harness calls it so
+    ) -> str:
+        """The harness's own takes the system message out when a template refuses it; this does not.
+
+        Raises:
+            JobError: the template fails on these turns.
+        """
+        try:
+            return str(
+                self.tokenizer.apply_chat_template(
+                    chat_history,
+                    tokenize=False,
+                    add_generation_prompt=add_generation_prompt,
+                    continue_final_message=not add_generation_prompt,
+                    **self.chat_template_args,
+                )
+            )
+        except jinja2.TemplateError as error:
+            raise JobError(
+                f"The chat template fails on a question: {error}. Correct it, or set "
+                "`prompt.template: raw`."
+            ) from error
 
     def facts(self) -> dict[str, Any]:
         """How the model was run, for the record."""

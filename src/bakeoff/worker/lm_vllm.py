@@ -8,18 +8,15 @@ import importlib
 import importlib.metadata
 import json
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import jinja2
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 from typing_extensions import override
 
 from bakeoff.worker.events import Events
-from bakeoff.worker.failures import JobError
 from bakeoff.worker.lm_journal import Journal
-from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers
+from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers, template_args
 
 
 def _platform() -> Any:
@@ -93,7 +90,7 @@ class VllmLM(KeptAnswers, VLLM):  # type: ignore[misc, valid-type]
             **options,
         )
         self.tokenizer.chat_template = tokenizer.chat_template
-        self._chat_date = job["chat"] and job["chat"]["date"]
+        self.chat_template_args = template_args(job["chat"] and job["chat"]["date"])
         self._outputs: dict[tuple[int, ...], Any] = {}
         self._begin_keeping(events, journal)
 
@@ -109,34 +106,6 @@ class VllmLM(KeptAnswers, VLLM):  # type: ignore[misc, valid-type]
             "generation_config": {},
             "add_bos_token": self.add_bos_token,
         }
-
-    @override
-    def apply_chat_template(
-        self,
-        chat_history: list[dict[str, str]],
-        add_generation_prompt: bool = True,
-    ) -> str:
-        """As ``BatchedLM``: nothing is taken out of the chat.
-
-        Raises:
-            JobError: the template fails on these turns.
-        """
-        now = datetime.fromisoformat(self._chat_date).replace(tzinfo=UTC)
-        try:
-            return str(
-                self.tokenizer.apply_chat_template(
-                    chat_history,
-                    tokenize=False,
-                    add_generation_prompt=add_generation_prompt,
-                    continue_final_message=not add_generation_prompt,
-                    strftime_now=now.strftime,
-                )
-            )
-        except jinja2.TemplateError as error:
-            raise JobError(
-                f"The chat template fails on a question: {error}. Correct it, or set "
-                "`prompt.template: raw`."
-            ) from error
 
     @override
     def _answer_requests(self, requests: list[Any], left: list[int], keep: Keep) -> None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.worker.machine import write_json_atomic
+from bakeoff.worker.ranks import rank_here
 
 _PROC = Path("/proc/self")
 _RESET_HIGH_WATER = "5"
@@ -22,7 +23,7 @@ class MemoryWatch:
     """Of one process."""
 
     def __init__(self) -> None:
-        self._rank = int(os.environ.get("RANK", "0"))
+        self._rank = rank_here()
         self._loading: dict[str, int | None] | None = None
         self._work: dict[str, int | None] | None = None
         self._can_reset = True

@@ -13,14 +13,13 @@ from pathlib import Path
 from typing import Any
 
 _RENDEZVOUS = "BAKEOFF_RENDEZVOUS"
-_EXIT_CODES = {"failed": 1, "out_of_memory": 3, "cancelled": 130}
-_HANG = Path("hang.json")
 _KILLED = -9
 _TAIL_LINES = 15
 
 
 def main(arguments: list[str]) -> int:
     _make_importable()
+    from bakeoff.worker.__main__ import EXIT_CODES
     from bakeoff.worker.parent import end_with_parent
 
     end_with_parent()
@@ -40,7 +39,7 @@ def main(arguments: list[str]) -> int:
     if _is_first_machine():
         _end(status, reason)
     sys.stderr.write(f"{reason}\n")
-    return _EXIT_CODES[status]
+    return EXIT_CODES[status]
 
 
 def _meeting(arguments: list[str]) -> list[str]:
@@ -57,9 +56,12 @@ def _meeting(arguments: list[str]) -> list[str]:
 
 def _reason(error: Any) -> tuple[str, str]:
     """Status and sentence of the process that was lost first."""
-    if _HANG.is_file():
-        hang = json.loads(_HANG.read_text(encoding="utf-8"))
-        _HANG.unlink()
+    from bakeoff.worker.hang import HANG
+
+    found = Path(HANG)
+    if found.is_file():
+        hang = json.loads(found.read_text(encoding="utf-8"))
+        found.unlink()
         return "failed", f"{hang['text']}{_tail(hang['rank'])}"
     rank, first = min(
         error.failures.items(), key=lambda item: (_is_consequence(*item), item[1].timestamp)
@@ -88,7 +90,9 @@ def _is_consequence(rank: int, failure: Any) -> bool:
 
 def _told_by(rank: int) -> tuple[str, str] | None:
     """How a process ended by its own words; None: it had no time for any."""
-    path = Path("events.jsonl" if rank == 0 else f"events-rank{rank}.jsonl")
+    from bakeoff.worker.ranks import events_file
+
+    path = events_file(rank)
     if not path.exists():
         return None
     lines = path.read_text(encoding="utf-8").splitlines()
@@ -100,7 +104,9 @@ def _told_by(rank: int) -> tuple[str, str] | None:
 
 def _tail(rank: int) -> str:
     """The end of the log of a process; that of the first one is the run's own."""
-    path = Path(f"log-rank{rank}.txt")
+    from bakeoff.worker.ranks import log_file
+
+    path = log_file(rank)
     if rank == 0 or not path.exists():
         return ""
     lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -114,8 +120,9 @@ def _is_first_machine() -> bool:
 
 def _end(status: str, reason: str) -> None:
     from bakeoff.worker.events import Events
+    from bakeoff.worker.ranks import events_file
 
-    events = Events(Path("events.jsonl"))
+    events = Events(events_file(0))
     events.end(status, reason)
     events.close()
 

@@ -79,12 +79,11 @@ class DeepSpeedSpread(Spread):
 
     @override
     def facts(self) -> Mapping[str, Any]:
-        master = "float32"
-        offload = self._config["zero_optimization"].get("offload_optimizer", {}).get("device")
+        offload = self._settings["zero_optimization"].get("offload_optimizer", {}).get("device")
         return {
             **super().facts(),
-            "master_dtype": master,
-            "optimizer_dtype": master,
+            "master_dtype": "float32",
+            "optimizer_dtype": "float32",
             "sharded": _PARTED[self._stage],
             "offloaded_to": offload,
         }
@@ -92,8 +91,7 @@ class DeepSpeedSpread(Spread):
     @override
     def _wrap(self) -> torch.optim.Optimizer:
         deepspeed = import_deepspeed(self.device.type)
-        self._config = self._settings
-        self._stage = int(self._config["zero_optimization"]["stage"])
+        self._stage = int(self._settings["zero_optimization"]["stage"])
         module = LossOf(self.trainee)
         self._mark_for_gathering(module)
         optimizer = self._build_optimizer()
@@ -101,7 +99,7 @@ class DeepSpeedSpread(Spread):
         self._untouched = optimizer.state_dict()
         deepspeed.init_distributed(auto_mpi_discovery=False, dist_init_required=False)
         self._engine, _, _, _ = deepspeed.initialize(
-            model=module, optimizer=optimizer, config=self._config, dist_init_required=False
+            model=module, optimizer=optimizer, config=self._settings, dist_init_required=False
         )
         return optimizer
 

@@ -18,14 +18,7 @@ from bakeoff.worker.checkpoint import Checkpoints
 from bakeoff.worker.events import Events
 from bakeoff.worker.exchange import ExchangeWatch
 from bakeoff.worker.failures import JobError
-from bakeoff.worker.group import (
-    Group,
-    device_of_process,
-    events_file,
-    join,
-    rank_here,
-    share_threads,
-)
+from bakeoff.worker.group import Group, device_of_process, join, share_threads
 from bakeoff.worker.loop import Loop
 from bakeoff.worker.machine import (
     choose_device,
@@ -39,6 +32,7 @@ from bakeoff.worker.model_flops import flops_of, num_token_pairs
 from bakeoff.worker.modelling import Trainee, load_trainee
 from bakeoff.worker.preparation import prepare_rows
 from bakeoff.worker.probe import Probe
+from bakeoff.worker.ranks import events_file, rank_here
 from bakeoff.worker.rows import Rows, end_token
 from bakeoff.worker.schedule import count_warmup_steps
 from bakeoff.worker.settings import TrainJob, read_job
