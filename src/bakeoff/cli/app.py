@@ -12,6 +12,7 @@ from bakeoff.cli import (
     bench_commands,
     bench_fit_command,
     bench_page_command,
+    bench_simulate_command,
     cluster_commands,
     convert_command,
     data_commands,
@@ -28,6 +29,7 @@ from bakeoff.cli import (
     samples_command,
     search_command,
     serve_command,
+    simulate_command,
     study_commands,
     transfer_command,
     ui_command,
@@ -71,6 +73,7 @@ app.command("plan")(study_commands.plan)
 app.command("run")(study_commands.run)
 app.command("join")(join_command.join)
 app.command("fit")(fit_command.fit)
+app.command("simulate")(simulate_command.simulate)
 app.command("parity")(parity_command.parity)
 app.command("search")(search_command.search)
 app.command("transfer")(transfer_command.transfer)
@@ -101,6 +104,7 @@ app.add_typer(env_commands.commands, name="env")
 app.add_typer(eval_commands.commands, name="eval")
 app.add_typer(cluster_commands.commands, name="cluster")
 bench_commands.commands.command("fit")(bench_fit_command.fit)
+bench_commands.commands.command("simulate")(bench_simulate_command.simulate)
 bench_commands.commands.command("page")(bench_page_command.page)
 app.add_typer(bench_commands.commands, name="bench")
 

@@ -5,13 +5,22 @@ from statistics import NormalDist
 from bakeoff.predict.work import Work
 from bakeoff.schema.prediction import Gpu
 
-_EFFICIENCY = 0.25
+EFFICIENCY = 0.25
 """Share of a GPU's stated speed that fine-tuning in plain PyTorch reaches on rows of some hundred
 tokens. Well-tuned pre-training on long rows reaches 0.4 to 0.6."""
 
-_STEP_BYTES = 24
+STEP_BYTES = 24
 """That AdamW's step reads and writes a trained number of two bytes: weight, gradient, moments, and
 the pass that clips."""
+
+
+def forward_flops_per_token(work: Work) -> float:
+    """Of one token: two operations a weight, and 4 x T x hidden a layer for causal attention.
+
+    Half of that product is masked, so 2 x T x hidden is counted.
+    """
+    inside = work.shape.layers * sum(rows * columns for _, rows, columns in work.linear)
+    return 2.0 * (inside + work.shape.vocabulary * work.shape.hidden) + _attention(work)
 
 
 def flops_per_token(work: Work, *, recomputes: bool | None = None) -> float:
@@ -23,18 +32,39 @@ def flops_per_token(work: Work, *, recomputes: bool | None = None) -> float:
     gradient: 4 operations instead of 6.
     """
     again = work.checkpointing if recomputes is None else recomputes
-    inside = work.shape.layers * sum(rows * columns for _, rows, columns in work.linear)
     head = work.shape.vocabulary * work.shape.hidden
     passes = 2.0 + (1.0 if work.trains_all else 0.0)
-    attention = 2.0 * work.shape.layers * work.tokens * work.shape.heads * work.shape.head_size
-    forward = 2.0 * inside + attention
+    forward = forward_flops_per_token(work) - 2.0 * head
     return (
         forward * (passes + (1 if again else 0)) + 2.0 * head * passes + 6.0 * work.adapter_numbers
     )
 
 
+def flops_per_second(work: Work, gpu: Gpu, efficiency: float) -> float:
+    """That a GPU reaches with this training's number formats.
+
+    Args:
+        work: The training.
+        gpu: Where.
+        efficiency: Share of its stated speed in bf16.
+    """
+    speed = gpu.bf16_tflops * 1e12 * efficiency
+    if work.compute_bytes == 4:
+        speed /= 4  # fp32 (TF32 at best)
+    if work.quantised_bits:
+        speed *= 0.75  # the matrices are unpacked for every product
+    return speed
+
+
+def optimizer_seconds(work: Work, gpu: Gpu, num_steps: float = 1.0) -> float:
+    """AdamW's steps over the trained weights that a device moves: they wait for memory."""
+    each = 4 if work.shards.master_copy else work.weight_bytes
+    moved = work.trained_numbers / work.shards.optimizer * STEP_BYTES * each / 2
+    return num_steps * moved / (gpu.bandwidth_gb * 1e9)
+
+
 def seconds_on(work: Work, gpu: Gpu, num_tokens: float, num_steps: float) -> float:
-    """Forward, backward and the optimiser's steps, which wait for memory rather than arithmetic.
+    """Forward, backward and the optimiser's steps.
 
     Args:
         work: The training.
@@ -42,13 +72,8 @@ def seconds_on(work: Work, gpu: Gpu, num_tokens: float, num_steps: float) -> flo
         num_tokens: Of all passes, padding included.
         num_steps: Of the optimiser.
     """
-    speed = gpu.bf16_tflops * 1e12 * _EFFICIENCY
-    if work.compute_bytes == 4:
-        speed /= 4  # fp32 (TF32 at best)
-    if work.quantised_bits:
-        speed *= 0.75  # the matrices are unpacked for every product
-    moved = num_steps * work.trained_numbers * _STEP_BYTES * work.weight_bytes / 2
-    return num_tokens * flops_per_token(work) / speed + moved / (gpu.bandwidth_gb * 1e9)
+    computing = num_tokens * flops_per_token(work) / flops_per_second(work, gpu, EFFICIENCY)
+    return computing + optimizer_seconds(work, gpu, num_steps)
 
 
 def padded_mean(mean: float, long: float, rows: int) -> float:
@@ -77,3 +102,7 @@ def disk_bytes(work: Work, *, saves: bool) -> int:
         work.adapter_numbers * work.adapter_bytes + work.trained_numbers * work.state_bytes
     )
     return round(artefact + (2 * (artefact + state) if saves else 0))
+
+
+def _attention(work: Work) -> float:
+    return 2.0 * work.shape.layers * work.tokens * work.shape.heads * work.shape.head_size

@@ -6,6 +6,10 @@ each of them; a sum that all get is both in turn (Rajbhandari et al. 2020, arXiv
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+Kind = Literal["all_reduce", "reduce_scatter", "all_gather"]
+Behind = Literal["forward", "backward", "nothing"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,19 +30,56 @@ class Exchanged:
     gradient_bytes: float
 
 
-def bytes_per_step(work: Exchanged) -> int | None:
-    """Sent by each process; None where the strategy is not known."""
-    share = (work.num_processes - 1) / work.num_processes
+@dataclass(frozen=True)
+class Collective:
+    """Something that all processes do together."""
+
+    kind: Kind
+    num_bytes: float
+    """Of the whole tensors, each time."""
+
+    times: int
+    """In an optimiser step."""
+
+    behind: Behind
+    """What a process computes meanwhile."""
+
+    def sent_bytes(self, num_processes: int) -> float:
+        """By each process, in an optimiser step."""
+        share = (num_processes - 1) / num_processes
+        return share * (2 if self.kind == "all_reduce" else 1) * self.times * self.num_bytes
+
+
+def collectives_of(work: Exchanged) -> tuple[Collective, ...] | None:
+    """In the order of a step; None where the strategy is not known.
+
+    DDP and ZeRO-1 sum gradients in the last pass of a step, the others in each; the weights that
+    ZeRO-1 and -2 gather are new ones, after the optimiser, when nothing else can go on.
+    """
     stage = work.strategy.partition("-")[0]
+    gradients = work.gradient_bytes
+    renewed = Collective("all_gather", work.trained_bytes, 1, "nothing")
     if stage == "single" or work.num_processes == 1:
-        return 0
+        return ()
     if stage == "ddp":
-        return round(2 * share * work.gradient_bytes)
+        return (Collective("all_reduce", gradients, 1, "backward"),)
     if stage == "zero1":
-        return round(share * (work.gradient_bytes + work.trained_bytes))
+        return (Collective("reduce_scatter", gradients, 1, "backward"), renewed)
     if stage == "zero2":
-        return round(share * (work.num_passes * work.gradient_bytes + work.trained_bytes))
+        return (Collective("reduce_scatter", gradients, work.num_passes, "backward"), renewed)
     if stage in ("zero3", "fsdp"):
         # Weights come once for the forward and once for the backward pass.
-        return round(share * work.num_passes * (2 * work.weight_bytes + work.gradient_bytes))
+        return (
+            Collective("all_gather", work.weight_bytes, work.num_passes, "forward"),
+            Collective("all_gather", work.weight_bytes, work.num_passes, "backward"),
+            Collective("reduce_scatter", gradients, work.num_passes, "backward"),
+        )
     return None
+
+
+def bytes_per_step(work: Exchanged) -> int | None:
+    """Sent by each process; None where the strategy is not known."""
+    found = collectives_of(work)
+    if found is None:
+        return None
+    return round(sum(one.sent_bytes(work.num_processes) for one in found))

@@ -94,6 +94,7 @@ def work_of(
     adapts = plan.lora is not None and plan.method in ("lora", "qlora")
     packs = facts.packs_rows and not is_mixed
     weight = 2 if plan.train.precision == "bf16" else 4
+    shards = _shards(plan, gpu)
     return Work(
         shape=shape,
         rows=plan.train.batch_size,
@@ -108,7 +109,8 @@ def work_of(
         is_dora=bool(adapts and plan.lora and plan.lora.use_dora),
         weight_bytes=weight,
         compute_bytes=4 if plan.train.precision == "fp32" else 2,
-        state_bytes=weight,
+        # DeepSpeed steps its fp32 copy of the weights, and its moments are fp32 as well.
+        state_bytes=4 if shards.master_copy else weight,
         quantised_bits=4 if plan.method == "qlora" else shape.quantised_bits,
         checkpointing=plan.train.gradient_checkpointing or _is_lean(plan),
         attention="flash" if gpu is not None or not packs else "rows",
@@ -117,7 +119,7 @@ def work_of(
         fuses_layers=facts.adapter == "fast" and not is_mixed,
         loss=facts.loss,
         optimizer=_optimizer(facts, gpu),
-        shards=_shards(plan, gpu),
+        shards=shards,
         workspace_bytes=_workspace(gpu),
         host_libraries_mib=facts.host_libraries_mib,
         gives_back=facts.gives_back,

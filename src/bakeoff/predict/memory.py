@@ -44,6 +44,16 @@ def predict_traced(work: Work, gpu: Gpu | None, tape: Tape) -> Prediction:
     return _prediction(work, gpu, tape, reserved, "trace")
 
 
+def needed_alike(work: Work, other: Prediction) -> int:
+    """What the driver would show, quickly.
+
+    Tensors are those of ``work``; what comes beside them (blocks that the allocator keeps, the
+    context) is taken from a training that differs in the number of devices alone, since replaying
+    the allocator is what takes time.
+    """
+    return peak_of(write_training(work)).num_bytes + other.needed_bytes - other.allocated_bytes
+
+
 def _prediction(
     work: Work, gpu: Gpu | None, tape: Tape, reserved: int | None, source: Source
 ) -> Prediction:

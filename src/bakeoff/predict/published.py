@@ -128,7 +128,9 @@ def _with_program(work: Work, row: Row) -> Work:
             work = work.changed(attention="eager")
     if "liger" in row["strategy"].lower():
         loss = "chunked"
-    return work.changed(loss=loss, shards=_shards(row))
+    shards = _shards(row)
+    state = 4 if shards.master_copy else work.state_bytes
+    return work.changed(loss=loss, shards=shards, state_bytes=state)
 
 
 def _shards(row: Row) -> Shards:

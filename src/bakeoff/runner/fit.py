@@ -93,17 +93,26 @@ class Fitter:
 
     def predict(self, plan: TrainPlan) -> tuple[Work, Prediction]:
         """The formulas' answer, for a training of the study or one made from it by a change."""
+        work = self.work(plan)
+        gpu = self._options.device.gpu
+        assumptions = [self._batch(plan).told]
+        if gpu is not None and not gpu.has_bf16 and plan.train.precision != "fp32":
+            assumptions.append(f"{gpu.title} has no bf16: set train.precision=fp32 to run there")
+        found = predict_analytic(work, gpu)
+        return work, found.model_copy(update={"assumptions": tuple(assumptions)})
+
+    def work(self, plan: TrainPlan) -> Work:
+        """What the formulas see of a training: its largest step.
+
+        Raises:
+            LookupError: the shape of the model is not known.
+        """
         shape = self._shape_of(plan)
         if shape is None:
             raise LookupError(self._unknown_shape(plan))
         gpu = self._options.device.gpu
         batch = self._batch(plan)
-        work = work_of(plan, shape, tokens=batch.tokens, label_share=batch.label_share, gpu=gpu)
-        assumptions = [batch.told]
-        if gpu is not None and not gpu.has_bf16 and plan.train.precision != "fp32":
-            assumptions.append(f"{gpu.title} has no bf16: set train.precision=fp32 to run there")
-        found = predict_analytic(work, gpu)
-        return work, found.model_copy(update={"assumptions": tuple(assumptions)})
+        return work_of(plan, shape, tokens=batch.tokens, label_share=batch.label_share, gpu=gpu)
 
     def _best(self, plan: TrainPlan) -> tuple[Work, Prediction, float]:
         """The trace's answer where there is one, and what it is of the formulas'."""
@@ -156,6 +165,20 @@ class Fitter:
         data = next(s for s in steps if isinstance(s, DataStep) and s.id == plan.data_id)
         counted = counted_rows(plan, model_dir, self._workspace, may_count=may_count)
         return counted or known_rows(data, plan)
+
+    def average(self, plan: TrainPlan) -> Work:
+        """The training with rows as long as they are on average, filled up where it does that.
+
+        Where rows are not known, with rows of `train.max_length` tokens.
+        """
+        work = self.work(plan)
+        facts = self._rows(plan)
+        if facts is None:
+            return work
+        mean = facts.mean
+        if self._options.device.gpu is not None and not facts_of(plan.backend).packs_rows:
+            mean = padded_mean(facts.mean, facts.long, work.rows)
+        return work.changed(tokens=round(mean))
 
     def _with_time(self, plan: TrainPlan, work: Work, prediction: Prediction) -> Prediction:
         facts = self._rows(plan)
