@@ -20,7 +20,7 @@ _OUR_THREADS_AND_MEMORY = {
     # page, takes a fifth of a training step on a CPU. Other systems ignore these.
     "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
     "MALLOC_TRIM_THRESHOLD_": _KEEP_BYTES,
-    # Two heaps: with one, passes side by side wait for each other's allocations, which takes 4 % of a
+    # Two heaps: with one, passes side by side wait for each other's allocations, a twentieth of a
     # step; more are given back to the system whenever they are empty, whatever the thresholds say.
     "MALLOC_ARENA_MAX": "2",
     # Rows differ in length, so every pass brings shapes that were never seen. PyTorch and oneDNN
