@@ -2,15 +2,14 @@
 
 import secrets
 import signal
-import socket
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from bakeoff.base.errors import UserError
+from bakeoff.cli.listening import listen, url_of
 from bakeoff.cli.output import err
 from bakeoff.cli.places import DEFAULT_RUNS_DIR, CacheDir, RunsDir, make_workspace
-from bakeoff.cli.ui_command import listen
 
 if TYPE_CHECKING:
     from bakeoff.runner.serve import Engine, Served, Service
@@ -64,7 +63,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command
     if api_key is not None and (not api_key.isascii() or not api_key.isprintable() or not api_key):
         raise UserError("--api-key: expected letters, digits and signs of ASCII")
     workspace = make_workspace(runs_dir, cache_dir)
-    python_of(chosen, workspace)  # before anything is fetched
+    python = python_of(chosen, workspace)  # before anything is fetched
     is_open = host not in LOOPBACK
     with listen(host, port, command="serve") as listener:
         free = listener.getsockname()[1]
@@ -85,6 +84,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command
             served,
             service,
             workspace,
+            python=python,
             ready=lambda: _say(_welcome(served, service)),
             tell=lambda line: _say(f"  {line}"),
         )
@@ -93,9 +93,7 @@ def serve(  # noqa: PLR0913, PLR0917 - the options of a command
 
 
 def _welcome(served: "Served", service: "Service") -> str:
-    shown = socket.gethostname() if service.host in ("0.0.0.0", "::") else service.host  # noqa: S104
-    shown = f"[{shown}]" if ":" in shown else shown
-    base = f"http://{shown}:{service.port}/v1"
+    base = f"{url_of(service.host, service.port)}/v1"
     key = service.key or "none"
     return "\n".join(
         [

@@ -11,7 +11,7 @@ from bakeoff.cli.places import CacheDir, StudyRunsDir, workspace_of_study
 from bakeoff.cli.study_commands import Overrides
 
 if TYPE_CHECKING:
-    from bakeoff.schema.simulation import Cluster, Scaling
+    from bakeoff.schema.simulation import Scaling
 
 _MOST_DEVICES = 1024
 
@@ -56,7 +56,7 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of a command
 ) -> None:
     """Predict memory, step time and efficiency of every strategy on devices that are not here."""
     from bakeoff.cli.simulate_view import links_table, simulation_view
-    from bakeoff.predict.links import LINKS
+    from bakeoff.predict.links import LINKS, cluster_named
 
     if list_links:
         table = [found.model_dump(mode="json") for found in LINKS.values()]
@@ -68,12 +68,15 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of a command
         )
     from bakeoff.predict.device import device_named
     from bakeoff.predict.duration import EFFICIENCY
+    from bakeoff.predict.gpus import find_gpu
     from bakeoff.runner.prepare import prepare_study
     from bakeoff.runner.simulate import Asked
     from bakeoff.runner.simulate import simulate as run
 
     asked = Asked(
-        cluster=_cluster(gpu, per_node, inside, between),
+        cluster=cluster_named(
+            find_gpu(gpu), devices_per_node=per_node, inside=inside, between=between
+        ),
         device=device_named(gpu),
         num_devices=_numbers(devices),
         strategies=_strategies(strategies),
@@ -87,20 +90,6 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of a command
         print_json(found.model_dump(mode="json"))
     else:
         out().print(simulation_view(found))
-
-
-def _cluster(gpu: str, per_node: int | None, inside: str | None, between: str | None) -> "Cluster":
-    from bakeoff.predict.gpus import find_gpu
-    from bakeoff.predict.links import cluster_of, find_link, parse_network
-
-    network, adapters = parse_network(between) if between is not None else (None, None)
-    return cluster_of(
-        find_gpu(gpu),
-        devices_per_node=per_node,
-        inside=find_link(inside, "inside") if inside is not None else None,
-        between=network,
-        num_adapters=adapters,
-    )
 
 
 def _numbers(text: str) -> tuple[int, ...]:

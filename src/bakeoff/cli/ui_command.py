@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from bakeoff.base.errors import UserError
+from bakeoff.cli.listening import listen, url_of
 from bakeoff.cli.output import err
 from bakeoff.cli.places import DEFAULT_RUNS_DIR, CacheDir, RunsDir, workspace_of_study
 from bakeoff.cli.recipe_commands import preset_folder
@@ -59,7 +59,7 @@ def ui(  # noqa: PLR0913, PLR0917 - the options of a command
         access=access,
         read_only=read_only,
     )
-    listener = listen(host, port)
+    listener = listen(host, port, command="ui")
     address = _address(host, listener.getsockname()[1], access.token)
     err().print(f"bakeoff is at {address}  (Ctrl-C ends it; studies go on)", soft_wrap=True)
     warm_up()
@@ -77,28 +77,9 @@ def _access(host: str, *, with_token: bool) -> "Access":
     return Access(hosts=LOOPBACK | names, any_address=True, token=secrets.token_urlsafe(24))
 
 
-def listen(host: str, port: int, *, command: str = "ui") -> socket.socket:
-    """Take an address; a port that is taken is the person's mistake."""
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    listener = socket.socket(family, socket.SOCK_STREAM)
-    if sys.platform != "win32":
-        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        listener.bind((host, port))
-    except OSError as error:
-        listener.close()
-        raise UserError(
-            f"cannot listen at {host}:{port}: {error.strerror or error}",
-            hint=f"is another `bakeoff {command}` open? --port 0 takes any port that is free",
-        ) from error
-    return listener
-
-
 def _address(host: str, port: int, token: str | None) -> str:
     """With the token, which is told here and nowhere else."""
-    shown = socket.gethostname() if host in ("0.0.0.0", "::") else host  # noqa: S104 - compared, not bound
-    shown = f"[{shown}]" if ":" in shown else shown
-    return f"http://{shown}:{port}/" + (f"?token={token}" if token else "")
+    return f"{url_of(host, port)}/" + (f"?token={token}" if token else "")
 
 
 def _open_browser(address: str) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from bakeoff.base.pareto import beats
 from bakeoff.compare.names import backend_title, method_title
 from bakeoff.schema.plan import AxisValue
 from bakeoff.schema.record import Exchange, RankPeak, Record
@@ -183,9 +184,7 @@ def _is_on_front(cost: SpreadCost, costs: Sequence[SpreadCost]) -> bool:
     return not any(
         other.rank_bytes is not None
         and other.step_seconds is not None
-        and other.rank_bytes <= cost.rank_bytes
-        and other.step_seconds <= cost.step_seconds
-        and (other.rank_bytes, other.step_seconds) != (cost.rank_bytes, cost.step_seconds)
+        and beats((other.rank_bytes, other.step_seconds), (cost.rank_bytes, cost.step_seconds))
         for other in costs
     )
 

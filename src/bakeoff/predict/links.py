@@ -128,6 +128,24 @@ def usual_host_gigabytes(gpu: Gpu, devices_per_node: int) -> float:
     return 0.75 * channels * gigatransfers * 8
 
 
+def cluster_named(
+    gpu: Gpu, *, devices_per_node: int | None, inside: str | None, between: str | None
+) -> Cluster:
+    """As :func:`cluster_of`, with ways by their names (``parse_network`` reads ``between``).
+
+    Raises:
+        UserError: there is no such way.
+    """
+    network, adapters = parse_network(between) if between is not None else (None, None)
+    return cluster_of(
+        gpu,
+        devices_per_node=devices_per_node,
+        inside=find_link(inside, "inside") if inside is not None else None,
+        between=network,
+        num_adapters=adapters,
+    )
+
+
 def cluster_of(
     gpu: Gpu,
     *,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 
+from bakeoff.base.pareto import beats
 from bakeoff.schema.simulation import Scaling, SimulatedStep
 
 ALONE = "single"
@@ -43,9 +44,7 @@ def _is_on_front(step: SimulatedStep, steps: Sequence[SimulatedStep]) -> bool:
         for other in steps
         if other.fits and other.num_devices == step.num_devices
     ]
-    return step.fits and not any(
-        other != mine and other[0] <= mine[0] and other[1] <= mine[1] for other in others
-    )
+    return step.fits and not any(beats(other, mine) for other in others)
 
 
 def advise(steps: Sequence[SimulatedStep], scaling: Scaling, gpu: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from bakeoff.predict.duration import flops_per_token
 from bakeoff.predict.facts import shards_of
 from bakeoff.predict.gpus import find_gpu
-from bakeoff.predict.links import cluster_of, find_link, parse_network
+from bakeoff.predict.links import cluster_named
 from bakeoff.predict.published_speeds import SERIES, Row, Series
 from bakeoff.predict.step_time import exchanged_of, step_time
 from bakeoff.predict.work import Work
@@ -50,14 +50,8 @@ def _named(row: Row) -> str:
 
 
 def _cluster(series: Series, row: Row) -> Cluster:
-    network, adapters = parse_network(row.between) if row.between else (None, None)
-    return cluster_of(
-        find_gpu(series.gpu),
-        devices_per_node=8,
-        inside=find_link(row.inside, "inside") if row.inside else None,
-        between=network,
-        num_adapters=adapters,
-    )
+    gpu = find_gpu(series.gpu)
+    return cluster_named(gpu, devices_per_node=8, inside=row.inside, between=row.between)
 
 
 def _work(series: Series, row: Row) -> Work:

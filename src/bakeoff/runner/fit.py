@@ -93,9 +93,9 @@ class Fitter:
 
     def predict(self, plan: TrainPlan) -> tuple[Work, Prediction]:
         """The formulas' answer, for a training of the study or one made from it by a change."""
-        work = self.work(plan)
+        work, batch = self._seen(plan)
         gpu = self._options.device.gpu
-        assumptions = [self._batch(plan).told]
+        assumptions = [batch.told]
         if gpu is not None and not gpu.has_bf16 and plan.train.precision != "fp32":
             assumptions.append(f"{gpu.title} has no bf16: set train.precision=fp32 to run there")
         found = predict_analytic(work, gpu)
@@ -107,12 +107,16 @@ class Fitter:
         Raises:
             LookupError: the shape of the model is not known.
         """
+        return self._seen(plan)[0]
+
+    def _seen(self, plan: TrainPlan) -> tuple[Work, LargestStep]:
         shape = self._shape_of(plan)
         if shape is None:
             raise LookupError(self._unknown_shape(plan))
         gpu = self._options.device.gpu
         batch = self._batch(plan)
-        return work_of(plan, shape, tokens=batch.tokens, label_share=batch.label_share, gpu=gpu)
+        work = work_of(plan, shape, tokens=batch.tokens, label_share=batch.label_share, gpu=gpu)
+        return work, batch
 
     def _best(self, plan: TrainPlan) -> tuple[Work, Prediction, float]:
         """The trace's answer where there is one, and what it is of the formulas'."""
@@ -166,19 +170,19 @@ class Fitter:
         counted = counted_rows(plan, model_dir, self._workspace, may_count=may_count)
         return counted or known_rows(data, plan)
 
-    def average(self, plan: TrainPlan) -> Work:
-        """The training with rows as long as they are on average, filled up where it does that.
+    def average(self, plan: TrainPlan, work: Work) -> Work:
+        """``work`` of the plan with rows as long as they are on average, filled up where they are.
 
         Where rows are not known, with rows of `train.max_length` tokens.
         """
-        work = self.work(plan)
         facts = self._rows(plan)
-        if facts is None:
-            return work
-        mean = facts.mean
-        if self._options.device.gpu is not None and not facts_of(plan.backend).packs_rows:
-            mean = padded_mean(facts.mean, facts.long, work.rows)
-        return work.changed(tokens=round(mean))
+        return work if facts is None else work.changed(tokens=round(self._mean(plan, work, facts)))
+
+    def _mean(self, plan: TrainPlan, work: Work, facts: RowFacts) -> float:
+        """Tokens of a row, with what it is filled up with on a GPU."""
+        if self._options.device.gpu is None or facts_of(plan.backend).packs_rows:
+            return facts.mean
+        return padded_mean(facts.mean, facts.long, work.rows)
 
     def _with_time(self, plan: TrainPlan, work: Work, prediction: Prediction) -> Prediction:
         facts = self._rows(plan)
@@ -198,11 +202,9 @@ class Fitter:
     def _seconds(self, plan: TrainPlan, work: Work, facts: RowFacts) -> tuple[float, str]:
         gpu = self._options.device.gpu
         rows = _num_rows(plan, facts)
-        tokens = rows * facts.mean
+        tokens = rows * self._mean(plan, work, facts)
         if gpu is not None:
             tokens, rows = (value / plan.world.num_processes for value in (tokens, rows))
-            if not facts_of(plan.backend).packs_rows:
-                tokens = rows * padded_mean(facts.mean, facts.long, work.rows)
             steps = rows / (plan.train.batch_size * plan.train.gradient_accumulation)
             what = f"if a quarter of the {gpu.bf16_tflops:g} TFLOP/s of a {gpu.title} is reached"
             return seconds_on(work, gpu, tokens, steps), what

@@ -10,7 +10,7 @@ from typing import Any, Literal
 
 from bakeoff import models
 from bakeoff.base.errors import RunError, UserError
-from bakeoff.base.files import read_json, write_text_atomic
+from bakeoff.base.files import read_json, write_files
 from bakeoff.base.process import Child, log_tail
 from bakeoff.envs import ENVIRONMENTS
 from bakeoff.envs.child import isolated
@@ -23,7 +23,7 @@ from bakeoff.runner.use_model import trained_model
 from bakeoff.runner.worker_job import run_worker, told_error
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.recipe_subject import ModelSpec, PromptSpec
-from bakeoff.store.runs import Store
+from bakeoff.store.runs import RECORD, Store
 from bakeoff.worker_launch import OFFLINE, worker_launch
 
 Engine = Literal["transformers", "vllm"]
@@ -111,7 +111,7 @@ def find_served(
 def _is_model(name: str) -> bool:
     folder = Path(name).expanduser()
     if folder.is_dir():
-        return not (folder / "record.json").is_file()
+        return not (folder / RECORD).is_file()
     return ":" in name or "/" in name
 
 
@@ -158,6 +158,7 @@ def serve(
     service: Service,
     workspace: Workspace,
     *,
+    python: Path,
     ready: Callable[[], None],
     tell: Callable[[str], None],
 ) -> None:
@@ -167,17 +168,17 @@ def serve(
         served: What.
         service: Where.
         workspace: Whose environment the server inherits.
+        python: The interpreter that holds the engine (``python_of``).
         ready: Called once when it answers.
         tell: Given each line of the server's log from then on.
 
     Raises:
-        UserError: The engine is not there.
         RunError: The server ended by itself; holds the end of its log.
     """
     launch = worker_launch(
         "serve",
         _job(served, service),
-        python=python_of(service.engine, workspace),
+        python=python,
         env={**OFFLINE, **(_VLLM_ENVIRONMENT if service.engine == "vllm" else {})},
     )
     # In the environment, not on the command line, which every account of the machine can read.
@@ -185,8 +186,7 @@ def serve(
     env = {**_inherited(workspace.environment, service.engine), **launch.env, **key}
     with tempfile.TemporaryDirectory(prefix="bakeoff-serve-", ignore_cleanup_errors=True) as made:
         folder = Path(made).resolve()
-        for name, text in launch.files.items():
-            write_text_atomic(folder / name, text)
+        write_files(folder, launch.files)
         log = folder / "log.txt"
         with Child(launch.argv, env=env, cwd=folder, log_path=log) as child:
             _wait_until_it_answers(child, service, folder)

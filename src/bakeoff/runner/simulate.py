@@ -126,8 +126,9 @@ class _Grid:
     def _step(self, strategy: str, number: int) -> SimulatedStep:
         plan, rows_per_step = self._spread(strategy, number)
         cluster = self._asked.cluster
-        needed = self._needed(plan)
-        work = self._fitter.average(plan)
+        largest = self._fitter.work(plan)
+        needed = self._needed(plan, largest)
+        work = self._fitter.average(plan, largest)
         exchanged = exchanged_of(work, strategy, number)
         time = step_time(work, exchanged, cluster, self._asked.mfu)
         return SimulatedStep(
@@ -167,12 +168,12 @@ class _Grid:
         }
         return self._plan.model_copy(update=changed), rows_per_step
 
-    def _needed(self, plan: TrainPlan) -> int:
+    def _needed(self, plan: TrainPlan, work: Work) -> int:
         kind = plan.strategy, plan.train.batch_size
         if kind not in self._alike:
             _, self._alike[kind] = self._fitter.predict(plan)
             return self._alike[kind].needed_bytes
-        return needed_alike(self._fitter.work(plan), self._alike[kind])
+        return needed_alike(work, self._alike[kind])
 
 
 def strategies_of(backend: str) -> tuple[str, ...]:

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+from bakeoff.base.pareto import beats
 from bakeoff.compare import numbers
 from bakeoff.compare.search_words import (
     HIGHER_IS_BETTER,
@@ -88,12 +89,8 @@ def front_of(trials: Sequence[Trial], objectives: Sequence[Objective]) -> list[i
     return [
         number
         for number, point in points.items()
-        if not any(_dominates(other, point) for other in points.values())
+        if not any(beats(other, point) for other in points.values())
     ]
-
-
-def _dominates(one: Sequence[float], other: Sequence[float]) -> bool:
-    return one != other and all(a <= b for a, b in zip(one, other, strict=True))
 
 
 def saving_of(trials: Sequence[Trial]) -> Saving:

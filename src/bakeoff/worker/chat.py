@@ -5,8 +5,8 @@ import warnings
 from pathlib import Path
 from typing import Any
 
-from bakeoff.worker.lm_model import load_model, load_tokenizer
-from bakeoff.worker.machine import choose_device, set_seeds
+from bakeoff.worker.lm_model import load_model_of, load_tokenizer
+from bakeoff.worker.machine import set_seeds
 
 _STOPS = ("Question:", "\n\n\n")
 """Where a plain-text answer ends that goes on with a question of its own."""
@@ -28,16 +28,9 @@ def main(job: dict[str, Any]) -> None:
     is_raw = prompt["template"] == "raw"
     template = None if prompt["template"] in ("raw", "chat") else prompt["template"]
     trust = bool(job["trust_remote_code"])
-    model_dir, artefact = Path(job["model_dir"]), job["artefact_dir"]
     chat = None if is_raw else {"template": template}
-    tokenizer = load_tokenizer(model_dir, trust_remote_code=trust, chat=chat)
-    model = load_model(
-        model_dir,
-        Path(artefact) if artefact else None,
-        precision=job["precision"],
-        device=choose_device(job["device"]),
-        trust_remote_code=trust,
-    )
+    tokenizer = load_tokenizer(Path(job["model_dir"]), trust_remote_code=trust, chat=chat)
+    model = load_model_of(job)
     talk = _Talk(model, tokenizer, job, is_raw=is_raw)
     _say("ready: type a question; an empty line begins anew, Ctrl-D ends\n")
     for line in sys.stdin:

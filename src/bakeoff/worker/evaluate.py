@@ -13,7 +13,6 @@ from typing import Any
 from bakeoff.worker.events import Events
 from bakeoff.worker.machine import (
     begin_collecting,
-    choose_device,
     import_libraries,
     set_seeds,
     write_environment,
@@ -103,16 +102,10 @@ def _load_lm(
     from bakeoff.worker.lm_answers import AnsweringLM
     from bakeoff.worker.lm_batches import BatchedLM
     from bakeoff.worker.lm_merge import merge
-    from bakeoff.worker.lm_model import load_model
+    from bakeoff.worker.lm_model import load_model_of
 
-    artefact_dir, chat, merge_facts = job["artefact_dir"], job["chat"], None
-    model = load_model(
-        Path(job["model_dir"]),
-        None if artefact_dir is None else Path(artefact_dir),
-        precision=job["precision"],
-        device=choose_device(job["device"]),
-        trust_remote_code=job["trust_remote_code"],
-    )
+    chat, merge_facts = job["chat"], None
+    model = load_model_of(job)
     if job["merged"] and _has_adapter(model):
         model, merge_facts = merge(model, tokenizer)
     lm = {"hf": BatchedLM, "builtin": AnsweringLM}[job["engine"]](

@@ -7,6 +7,7 @@ import torch
 from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
 from bakeoff.worker.failures import JobError
+from bakeoff.worker.machine import choose_device
 
 DTYPES = {"bf16": torch.bfloat16, "fp32": torch.float32}
 
@@ -41,6 +42,18 @@ def load_model(
     if adapter_dir is not None:
         model = _with_adapter(model, adapter_dir)
     return model.to(device).eval()
+
+
+def load_model_of(job: dict[str, Any]) -> Any:
+    """That which a job names, on its device."""
+    artefact = job["artefact_dir"]
+    return load_model(
+        Path(job["model_dir"]),
+        Path(artefact) if artefact else None,
+        precision=job["precision"],
+        device=choose_device(job["device"]),
+        trust_remote_code=bool(job["trust_remote_code"]),
+    )
 
 
 def load_tokenizer(

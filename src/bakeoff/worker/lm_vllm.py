@@ -6,7 +6,6 @@ adapter beside the weights, unmerged. It runs in an environment of its own (``en
 
 import importlib
 import importlib.metadata
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ from typing_extensions import override
 from bakeoff.worker.events import Events
 from bakeoff.worker.lm_journal import Journal
 from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers, template_args
+from bakeoff.worker.vllm_adapter import max_rank_of
 
 
 def _platform() -> Any:
@@ -46,9 +46,6 @@ def _harness_class() -> Any:
 _REQUESTS_PER_REPORT = 256
 """vLLM schedules these by itself; after each so many, answers are kept and progress is told."""
 
-_RANKS = (8, 16, 32, 64, 128, 256, 320, 512)
-"""Of adapters, that vLLM makes room for."""
-
 _SHARE_OF_HOST = 0.4
 _DTYPES = {"bf16": "bfloat16", "fp32": "float32"}
 
@@ -64,14 +61,11 @@ class VllmLM(KeptAnswers, VLLM):  # type: ignore[misc, valid-type]
     ) -> None:
         """Load the model of the job, with its adapter."""
         artefact = None if job["artefact_dir"] is None else Path(job["artefact_dir"])
-        config = None if artefact is None else artefact / "adapter_config.json"
-        is_adapter = config is not None and config.is_file()
-        weights = job["model_dir"] if artefact is None or is_adapter else str(artefact)
+        rank = max_rank_of(artefact)
+        weights = job["model_dir"] if artefact is None or rank is not None else str(artefact)
         options: dict[str, Any] = {}
-        if config is not None and is_adapter:
-            rank = int(json.loads(config.read_text(encoding="utf-8"))["r"])
-            options["lora_local_path"] = str(artefact)
-            options["max_lora_rank"] = next((r for r in _RANKS if r >= rank), rank)
+        if rank is not None:
+            options |= {"lora_local_path": str(artefact), "max_lora_rank": rank}
         if _platform().is_cpu():
             # It takes a share of all memory, and compiling takes longer than it saves.
             options |= {"gpu_memory_utilization": _SHARE_OF_HOST, "enforce_eager": True}

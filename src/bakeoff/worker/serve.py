@@ -49,20 +49,12 @@ def _transformers(job: dict[str, Any]) -> None:
 
 def _load(job: dict[str, Any]) -> tuple[Any, Any]:
     from bakeoff.worker.asked_template import asked_template, end_ids
-    from bakeoff.worker.lm_model import load_model, load_tokenizer
-    from bakeoff.worker.machine import choose_device
+    from bakeoff.worker.lm_model import load_model_of, load_tokenizer
 
-    trust, artefact = bool(job["trust_remote_code"]), job["artefact_dir"]
-    model_dir = Path(job["model_dir"])
-    tokenizer = load_tokenizer(model_dir, trust_remote_code=trust)
+    trust = bool(job["trust_remote_code"])
+    tokenizer = load_tokenizer(Path(job["model_dir"]), trust_remote_code=trust)
     tokenizer.chat_template = asked_template(job["prompt"], tokenizer)
-    model = load_model(
-        model_dir,
-        Path(artefact) if artefact else None,
-        precision=job["precision"],
-        device=choose_device(job["device"]),
-        trust_remote_code=trust,
-    )
+    model = load_model_of(job)
     if hasattr(model, "get_base_model"):
         model = model.get_base_model()  # the class that the server knows, the adapter still in it
     model.generation_config.eos_token_id = _merged(
@@ -158,6 +150,7 @@ def _vllm(job: dict[str, Any]) -> None:
 def _vllm_options(job: dict[str, Any]) -> list[str]:
     from bakeoff.worker.asked_template import asked_template
     from bakeoff.worker.lm_model import load_tokenizer
+    from bakeoff.worker.vllm_adapter import max_rank_of
 
     trust = bool(job["trust_remote_code"])
     template = asked_template(
@@ -169,8 +162,7 @@ def _vllm_options(job: dict[str, Any]) -> list[str]:
     name = ["--served-model-name", job["name"]]
     if artefact is None:
         options = ["--model", job["model_dir"], *options, *name]
-    elif (artefact / "adapter_config.json").is_file():
-        rank = _rank_of(artefact)
+    elif (rank := max_rank_of(artefact)) is not None:
         options = ["--model", job["model_dir"], *options]
         options += ["--served-model-name", f"{job['name']}-base"]
         options += ["--enable-lora", "--max-lora-rank", str(rank)]
@@ -182,12 +174,3 @@ def _vllm_options(job: dict[str, Any]) -> list[str]:
         Path("template.jinja").write_text(template, encoding="utf-8")
         options += ["--chat-template", str(Path("template.jinja").resolve())]
     return options + (["--trust-remote-code"] if trust else [])
-
-
-def _rank_of(artefact: Path) -> int:
-    """The smallest that vLLM allows and that holds the adapter's."""
-    import json
-
-    rank = json.loads((artefact / "adapter_config.json").read_text(encoding="utf-8"))["r"]
-    allowed = (8, 16, 32, 64, 128, 256, 320, 512)
-    return next((size for size in allowed if size >= rank), int(rank))
