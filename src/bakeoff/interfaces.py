@@ -6,12 +6,13 @@ into the run directory, starts it, watches it, and asks for its events and its r
 """
 
 from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 from bakeoff.schema.events import Event
 from bakeoff.schema.plan import (
+    AxisValue,
     Dialect,
     Distribution,
     EvalPlan,
@@ -174,4 +175,117 @@ class RowFormat(Protocol):
 
     def optional(self, sample: Sample) -> Collection[str]:
         """Roles of the optional columns without which this sample cannot be written."""
+        ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackedRun:
+    """A run, as a tracker is told of it when it begins."""
+
+    study: str
+    run_id: str
+    """Unique, and the same whenever the run is told of again."""
+
+    name: str
+    """For people; runs of one study differ in it."""
+
+    kind: Literal["train", "eval"]
+    began_at: float
+    """Seconds since the epoch."""
+
+    settings: Mapping[str, AxisValue]
+    tags: Mapping[str, str]
+    parent_run_id: str | None = None
+    """Of an evaluation: the training whose model is scored."""
+
+    @property
+    def unique_name(self) -> str:
+        """For trackers that know runs by their names."""
+        return f"{self.name} ({self.run_id.rpartition('-')[2][:6]})"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One value of a curve."""
+
+    series: str
+    """`group/name_unit`: `train/loss`, `memory/host_gib`."""
+
+    step: int
+    """Optimiser steps; for `memory/` seconds since the start, for `progress/` the value."""
+
+    value: float
+    """May be NaN or infinite."""
+
+    at: float
+    """Seconds since the epoch."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class RunEnd:
+    """What a run came to."""
+
+    status: Literal["finished", "failed", "killed"]
+    """`killed`: it was interrupted, and may go on some day."""
+
+    at: float
+    error: str | None = None
+    figures: Mapping[str, float] = field(default_factory=dict)
+    """Final numbers, `group/name_unit`."""
+
+    settings: Mapping[str, AxisValue] = field(default_factory=dict)
+    """Those that were really used."""
+
+    tags: Mapping[str, str] = field(default_factory=dict)
+    files: Sequence[Path] = ()
+    """To be kept where the tracker keeps files."""
+
+
+class OpenRun(Protocol):
+    """A run in a tracker that can be added to. Any method may raise any error of the client."""
+
+    id: str
+    """By which the tracker finds the run again."""
+
+    is_new: bool
+    """Whether it holds nothing yet, so that everything has to be sent."""
+
+    def log(self, points: Sequence[Point]) -> None: ...
+
+    def end(self, end: RunEnd) -> None:
+        """Close it; what was logged is safe when this returns."""
+        ...
+
+
+class Tracker(Protocol):
+    """A place where people look at runs, driven by its own client in a process of its own.
+
+    Only ``open`` may import the client. What the person's environment says of the tracker goes
+    before what is chosen here.
+    """
+
+    requirements: ClassVar[tuple[str, ...]]
+    """Distributions that must stand beside bakeoff."""
+
+    is_parallel: ClassVar[bool]
+    """Whether several runs can be open at once."""
+
+    def __init__(self, folder: Path, environment: Mapping[str, str]) -> None:
+        """``folder``: where it keeps what it writes, unless the environment says otherwise."""
+        ...
+
+    def variables(self) -> Mapping[str, str]:
+        """What its process finds in the environment in addition: never a prompt, never a guess."""
+        ...
+
+    def address(self) -> str:
+        """Of the store: runs that were sent to another one are sent anew. Holds no secret."""
+        ...
+
+    def look(self) -> str:
+        """The command that shows the runs, as it is typed, or the page where they are."""
+        ...
+
+    def open(self, run: TrackedRun, known: str | None) -> OpenRun:
+        """Begin a run, or go on with the one that had the id ``known`` before, if it is there."""
         ...

@@ -13,9 +13,10 @@ _KEEP_BYTES = str(1 << 32)
 
 _ENVIRONMENT = {"PYTHONUTF8": "1", "TQDM_DISABLE": "1"}
 _OUR_THREADS_AND_MEMORY = {
-    # Threads that wait for work by spinning make a step ten times slower as soon as anything else
-    # runs on the machine.
-    "OMP_WAIT_POLICY": "PASSIVE",
+    # Threads that wait for work spin a moment before they sleep: a step is thousands of operations,
+    # and waking up takes longer than most of them. OpenMP's own hundreds of thousands of rounds
+    # would make a step up to ten times slower as soon as anything else runs on the machine.
+    "GOMP_SPINCOUNT": "2000",
     # glibc returns every large tensor to the system when it is freed; getting it back, page by
     # page, takes a fifth of a training step on a CPU. Other systems ignore these.
     "MALLOC_MMAP_THRESHOLD_": _KEEP_BYTES,
@@ -38,7 +39,10 @@ JobKind = Literal[
     "evaluate",
     "convert",
     "fold",
+    "to_gguf",
+    "ask_gguf",
     "chat",
+    "talk",
     "serve",
     "reference",
     "trial",

@@ -10,7 +10,8 @@ from bakeoff.cli.package_index import with_pip_settings
 
 def test_list_names_all_with_their_locked_versions(tmp_path):
     rows = json.loads(bakeoff(tmp_path, "env", "list", "--json").stdout)
-    assert [row["name"] for row in rows] == ["llamafactory", "swift", "vllm", "vllm-cpu"]
+    names = [row["name"] for row in rows]
+    assert names == ["llamacpp", "llamafactory", "swift", "vllm", "vllm-cpu"]
     assert not any(row["installed"] for row in rows)
     shown = bakeoff(tmp_path, "env", "list").stdout
     for row in rows:

@@ -14,20 +14,8 @@ PAGES = [
     "README.md",
     "README.zh-CN.md",
     *(
-        f"docs/guide/{name}.md"
-        for name in (
-            "benchmarks",
-            "built-in-trainer",
-            "data",
-            "environments",
-            "evaluation",
-            "first-study",
-            "fit",
-            "frameworks",
-            "measurement",
-            "search",
-            "page",
-        )
+        path.relative_to(PROJECT).as_posix()
+        for path in sorted((PROJECT / "docs/guide").glob("*.md"))
     ),
 ]
 

@@ -67,7 +67,27 @@ def test_a_model_that_one_device_cannot_hold_is_held_against_the_fewest_that_can
     assert not any(step["fits"] for step in training["steps"] if step["strategy"] == "ddp")
 
 
-def test_a_page_says_that_it_predicts_and_what_it_assumes(tmp_path, recipe):
+def test_a_page_with_pictures_is_written(tmp_path, recipe):
+    found = _json(
+        tmp_path, "simulate", recipe, "--gpu", "a100-80gb", "--devices", "1,16", "-o", "page",
+        "--set", "method=full",
+    )  # fmt: skip
+    (training,) = found["trainings"]
+    text = (tmp_path / "page" / "report.md").read_text(encoding="utf-8")
+    assert "every number here is predicted" in text
+    assert training["advice"]["weak"].replace("`", "") in text.replace("`", "")
+    pictures = sorted(path.name for path in (tmp_path / "page" / "figures").iterdir())
+    assert pictures == [
+        f"{what}-{scaling}-0.png"
+        for what in ("efficiency", "memory")
+        for scaling in ("strong", "weak")
+    ]
+    page = (tmp_path / "page" / "report.html").read_text(encoding="utf-8")
+    assert page.count("<svg") >= 4
+    assert "Memory of a device (predicted)" in page
+
+
+def test_the_terminal_says_that_it_predicts_and_what_it_assumes(tmp_path, recipe):
     text = bakeoff(
         tmp_path, "simulate", recipe, "--gpu", "a100-80gb", "--devices", "1,16", "--mfu", "0.4",
         "--set", "method=full",

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from starlette.testclient import TestClient
+from tests.browser import open_browser
 from tests.dashboard.planned import planned_study
 
 from bakeoff.cli.places import workspace_of_study
@@ -50,3 +51,9 @@ def standard(tmp_path_factory):
 @pytest.fixture
 def page(standard):
     return client_of(make_site(standard.runs_dir))
+
+
+@pytest.fixture(scope="module")
+def browser():
+    with open_browser() as found:
+        yield found

@@ -1,42 +1,24 @@
 """The pages as a person uses them: looked at, by keyboard, with hostile texts, running a study."""
 
-import contextlib
 import json
 import re
-import socket
-import threading
 import time
 from pathlib import Path
 
+import psutil
 import pytest
-from tests.browser import open_browser
 from tests.compare.factory import make_train
 from tests.dashboard.conftest import make_site
+from tests.dashboard.looking import open_page, see_all, served
 from tests.dashboard.planned import HOSTILE, planned_study
+from tests.trained import make_saying, trained_study, write_test_split
 
 from bakeoff.base.files import iter_jsonl, write_jsonl
-from bakeoff.dashboard.app import make_server
 
-pytestmark = pytest.mark.slow
-
-
-@contextlib.contextmanager
-def served(site):
-    """Its address, for as long as the block lasts."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    server = make_server(site)
-    thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
-    thread.start()
-    yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-    server.should_exit = True
-    thread.join(20)
-    listener.close()
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with open_browser() as found:
-        yield found
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +29,7 @@ def study(tmp_path_factory):
         folder = made.runs_dir / record.run_id
         (folder / "log.txt").write_text(HOSTILE, encoding="utf-8")
         if record.scores:
-            texts = {"output": f"{HOSTILE} 三个 $x^2$", "target": HOSTILE}
+            texts = {"output": f"{HOSTILE} 三个 $x^2$ \\(\\sqrt{{2}}\\)", "target": HOSTILE}
             rows = [{**row, **texts} for row in iter_jsonl(folder / "samples.jsonl")]
             write_jsonl(folder / "samples.jsonl", rows)
     made.add(make_train("train-broken", status="failed", error=HOSTILE, warnings=(HOSTILE,)))
@@ -58,41 +40,6 @@ def study(tmp_path_factory):
 def address(study):
     with served(make_site(study.runs_dir)) as found:
         yield found
-
-
-def open_page(browser, *, language="en", scheme="light", width=1200):
-    """A page that fails the test when it complains or asks another machine."""
-    context = browser.new_context(
-        locale={"en": "en-US", "zh": "zh-CN"}[language],
-        color_scheme=scheme,
-        viewport={"width": width, "height": 900},
-    )
-    page = context.new_page()
-    page.set_default_timeout(180_000)  # statistics of a page may wait for a busy machine
-    page.complaints = []
-
-    def complain(text):
-        page.complaints.append(text)
-
-    page.on("console", lambda m: complain(m.text) if m.type in ("error", "warning") else None)
-    page.on("pageerror", lambda error: complain(str(error)))
-    page.expects_questions = False
-    page.on(
-        "dialog",
-        lambda dialog: (
-            dialog.accept()
-            if page.expects_questions
-            else (complain(dialog.message), dialog.dismiss())
-        ),
-    )
-    page.on("requestfailed", lambda request: None)
-    page.on(
-        "request",
-        lambda request: (
-            None if request.url.startswith("http://127.0.0.1:") else complain(request.url)
-        ),
-    )
-    return page
 
 
 def _addresses(study):
@@ -107,15 +54,6 @@ def _addresses(study):
     ]  # fmt: skip
 
 
-def _see_all(page):
-    """Scroll through, so that every chart is drawn."""
-    page.wait_for_load_state("networkidle")
-    for y in range(0, page.evaluate("document.body.scrollHeight"), 500):
-        page.evaluate(f"window.scrollTo(0, {y})")
-        page.wait_for_timeout(50)
-    page.wait_for_load_state("networkidle")
-
-
 @pytest.mark.parametrize(
     ("language", "scheme", "width"),
     [("en", "light", 1200), ("zh", "dark", 1200), ("zh", "light", 390)],
@@ -128,7 +66,7 @@ def test_every_page_is_whole_and_can_be_used_by_all(
     page = open_page(browser, language=language, scheme=scheme, width=width)
     for path in _addresses(study):
         page.goto(address + path)
-        _see_all(page)
+        see_all(page)
         assert page.complaints == [], path
         assert page.evaluate("document.documentElement.scrollWidth") <= width, path
         found = Axe().run(page).response["violations"]
@@ -141,7 +79,7 @@ def test_charts_are_drawn_and_show_values_under_the_pointer(browser, study, addr
     page = open_page(browser)
     page.goto(f"{address}/studies/standard")
     page.locator("[data-drawn]").first.wait_for()
-    _see_all(page)
+    see_all(page)
     drawings = page.locator(".charts .chart:not(.none) .drawing")
     assert drawings.count() >= 6
     for drawing in drawings.all():
@@ -176,6 +114,28 @@ def test_answers_are_gone_through_by_keyboard(browser, study, address):
     page.context.close()
 
 
+def test_formulas_are_drawn_and_shown_as_text_by_a_key(browser, study, address):
+    tuned = next(r.run_id for r in study.records if r.kind == "eval" and r.parent_run_id)
+    page = open_page(browser)
+    page.goto(f"{address}/runs/{tuned}/answers")
+    answer = page.locator(".answer").first
+    assert answer.locator("math msup").is_visible()
+    # Its own width and its root's sign: a font that lacks it would draw none.
+    width = "(element) => element.getBoundingClientRect().width"
+    root = answer.locator("msqrt")
+    assert root.evaluate(width) > root.locator(":scope > *").evaluate(width) + 2
+    page.keyboard.press("t")
+    assert not answer.locator("math msup").is_visible()
+    assert answer.get_by_text("$x^2$").is_visible()
+    page.keyboard.press("n")
+    page.wait_for_url("**page=2")
+    assert page.locator("#as-text").is_checked()
+    page.keyboard.press("t")
+    assert page.locator(".answer math").first.is_visible()
+    assert page.complaints == []
+    page.context.close()
+
+
 def test_runs_are_chosen_sorted_and_compared(browser, study, address):
     page = open_page(browser)
     page.goto(f"{address}/studies/standard")
@@ -202,6 +162,93 @@ def test_the_page_remembers_language_and_colours(browser, address):
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(18, 22, 28)"
     page.goto(address)
     assert page.locator("h1").inner_text() == "实验"
+    page.context.close()
+
+
+SAID = f"{HOSTILE} 四个 $x^2$"
+EXAMPLE = {
+    "prompt": f"2 + 2? {HOSTILE}", "response": "#### 4",
+    "messages": [{"role": "user", "content": ""}, {"role": "assistant", "content": ""}],
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def talked(tmp_path_factory, tiny_model):
+    """Address of the page of a training whose models say hostile things."""
+    folder = tmp_path_factory.mktemp("talk")
+    model_dir = make_saying(tiny_model, folder / "model", SAID)
+    store, run_id = trained_study(folder / "runs", model_dir)
+    write_test_split(store, folder / "cache", [EXAMPLE])
+    with served(make_site(store.runs_dir)) as address:
+        yield f"{address}/runs/{run_id}"
+
+
+@pytest.mark.parametrize(
+    ("language", "scheme", "width"), [("en", "dark", 1200), ("zh", "light", 390)]
+)
+def test_two_models_answer_a_question_side_by_side(browser, talked, language, scheme, width):
+    from axe_playwright_python.sync_playwright import Axe
+
+    page = open_page(browser, language=language, scheme=scheme, width=width)
+    page.goto(talked)
+    page.get_by_role("link", name={"en": "Try it", "zh": "试一试"}[language]).click()
+    page.locator("#question").fill("3 + 3?")
+    page.keyboard.press("Shift+Enter")
+    page.keyboard.type("2 + 2?")
+    page.keyboard.press("Enter")
+    _both_have_answered(page)
+    turn = page.locator(".turn").first
+    assert turn.locator(".asked").text_content() == "3 + 3?\n2 + 2?"
+    assert turn.locator("[data-side=base] pre").text_content() == SAID
+    ended = {"en": "ended by itself · 2 tokens · ", "zh": "自行结束 · 2 个词元 · "}[language]
+    assert turn.locator("[data-side=base] .ended").text_content().startswith(ended)
+    assert turn.locator("[data-side=tuned] .ended").text_content()
+    assert turn.locator(".read pre").text_content() == "Question: 3 + 3?\n2 + 2?\nAnswer:"
+    # An example brings its expected answer along; what was asked before stays, also after a reload.
+    page.locator("#example").click()
+    page.get_by_text("#### 4").first.wait_for()
+    page.locator("#ask").click()
+    _both_have_answered(page)
+    assert page.locator(".turn").first.locator(".target pre").text_content() == "#### 4"
+    page.reload()
+    assert page.locator(".turn").count() == 2
+    assert page.locator(".turn [data-side=base] pre").last.text_content() == SAID
+    assert page.locator(".turn script, .turn img").count() == 0
+    assert page.complaints == []
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    found = Axe().run(page).response["violations"]
+    assert [v["id"] for v in found if v["impact"] in ("serious", "critical")] == []
+    page.locator("#clear").click()
+    assert page.locator(".turn").count() == 0
+    page.context.close()
+
+
+def _both_have_answered(page):
+    page.locator(".turn").first.wait_for()
+    page.locator("#ask:enabled").wait_for()
+
+
+def test_answers_are_stopped_and_a_server_that_is_gone_is_told(browser, tmp_path, tiny_model):
+    store, run_id = trained_study(tmp_path / "runs", tiny_model)
+    page = open_page(browser)
+    site = make_site(store.runs_dir)
+    with served(site) as address:
+        page.goto(f"{address}/runs/{run_id}/talk")
+        page.get_by_text("Settings").click()
+        page.locator("#max_new_tokens").fill("4000")
+        page.locator("#temperature").fill("3")
+        page.locator("#question").fill("2 + 2?")
+        page.locator("#ask").click()
+        page.locator("#stop").click()
+        page.get_by_text("stopped by you").first.wait_for()
+        _both_have_answered(page)
+        assert page.complaints == []
+        child = site.talks._now._child.pid
+    _until(lambda: not psutil.pid_exists(child), seconds=20)
+    page.locator("#question").fill("and now?")
+    page.keyboard.press("Enter")
+    page.get_by_text("lost its connection").wait_for()
+    assert page.locator("#question").input_value() == "and now?"
     page.context.close()
 
 

@@ -62,9 +62,22 @@ def test_every_figure_is_a_specification_in_the_words_of_the_page(standard, lang
         spec = answer.json()
         assert spec["background"] == "transparent"
         assert "var(--series-0)" in answer.text or "var(--good)" in answer.text
+        assert _named_data(spec) <= set(spec.get("datasets", {})), address
         titles = set(_titles(spec))
         if language == "zh":
             assert not [t for t in titles if t.isascii() and t not in ("LoRA",)], address
+
+
+def _named_data(spec):
+    """Data that the specification holds under a name."""
+    if isinstance(spec, list):
+        return {name for each in spec for name in _named_data(each)}
+    if not isinstance(spec, dict):
+        return set()
+    found = {spec["data"]["name"]} if "name" in (spec.get("data") or {}) else set()
+    return found | {
+        name for key, value in spec.items() if key != "datasets" for name in _named_data(value)
+    }
 
 
 def _titles(spec):

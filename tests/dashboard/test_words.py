@@ -13,6 +13,7 @@ from bakeoff.dashboard.drafts import FORM
 from bakeoff.dashboard.pivot import MEASURES
 from bakeoff.dashboard.results import FIGURES, study_results
 from bakeoff.dashboard.words import Words, core_texts, language_of, own_texts
+from bakeoff.data.inspection.kinds import KINDS
 from bakeoff.predict.parts import PART_TITLES
 from bakeoff.report.timeline_chart import PHASES as TIMELINE_PHASES
 from bakeoff.runner.step_names import PHASES
@@ -72,12 +73,21 @@ def test_every_title_that_pages_take_from_elsewhere_is_known():
     titles = [text for both in FIGURES.values() for text in both]
     titles += [field.label for field in FORM] + [m.title for m in MEASURES.values()]
     titles += [*PHASES.values(), *TIMELINE_PHASES, *PART_TITLES.values()]
+    titles += [text for kind in KINDS.values() for text in (kind.why, kind.todo)]
     assert [text for text in titles if ZH.core(text).isascii()] == []
 
 
 def test_names_sentences_and_times_are_put_into_words():
     assert ZH.name("full fine-tuning, ms-swift, seed 1") == "全参数微调，ms-swift，种子 1"
     assert ZH.core("The batch size differs: 8 in a, 16 in b.") == "批大小不同：a 为 8，b 为 16。"
+    assert ZH.core("read as messages: the turns from `a`; not used: `id`, `b`") == (
+        "按 messages 读取：各轮取自 `a`；未使用：`id`, `b`"
+    )
+    assert ZH.core("12 (an estimate: no tokenizer is on disk)") == "12（估计值：本机没有分词器）"
+    assert (
+        ZH.duration(ZH.core("0.98 s ± 0 s, 1.00 (0.90 to 1.10)"))
+        == "0.98 秒 ± 0 秒，1.00（0.90 到 1.10）"
+    )
     assert ZH.core("nobody translated this") == "nobody translated this"
     assert ZH.duration("2 h 05 min") == "2 小时 05 分钟"
     assert ZH.duration("3 min 20 s") == "3 分 20 秒"

@@ -1,8 +1,6 @@
 """Fixtures of the tests about data."""
 
 import json
-import os
-from pathlib import Path
 
 import pytest
 from tests.fake_hub import hub  # noqa: F401 - a fixture
@@ -46,14 +44,3 @@ def write(tmp_path):
         return path
 
     return run
-
-
-@pytest.fixture
-def gsm8k() -> Path:
-    """Folder of the real GSM8K."""
-    places = [os.environ.get("BAKEOFF_GSM8K_DIR"), "../shared/data/gsm8k"]
-    root = Path(__file__).parents[2]
-    for place in filter(None, places):
-        if (root / place / "train.jsonl").exists():
-            return root / place
-    pytest.skip("no GSM8K here: set BAKEOFF_GSM8K_DIR to a folder with its train and test.jsonl")

@@ -17,7 +17,7 @@ from tests.doctor.machines import (
 )
 
 from bakeoff.doctor import CHECKS, examine
-from bakeoff.doctor.machine import Gpu, TorchFacts
+from bakeoff.doctor.machine import Gpu, TorchFacts, TrackerClient
 
 
 def found(machine, check):
@@ -87,6 +87,17 @@ def test_an_old_card_has_no_bf16_and_the_command_says_what_to_use():
     verdict, _, command = the_one(machine, "bf16")
     assert verdict == "warning"
     assert "train.precision=fp32" in command
+
+
+def test_a_processor_without_bf16_matters_where_there_is_no_card():
+    torch = replace(TORCH, sees_gpu=False, supports_bf16=None, cpu_supports_bf16=False)
+    verdict, text, command = the_one(healthy(torch=torch, gpus=()), "bf16")
+    assert verdict == "warning"
+    assert "twenty times as long" in text
+    assert "train.precision=fp32" in command
+    assert found(healthy(torch=replace(torch, cpu_supports_bf16=True), gpus=()), "bf16") == []
+    with_card = healthy(torch=replace(TORCH, cpu_supports_bf16=False))
+    assert [verdict for verdict, *_ in found(with_card, "bf16")] == ["ok"]
 
 
 def test_a_card_that_others_use_is_noticed():
@@ -210,3 +221,22 @@ def test_a_password_in_a_proxys_address_is_not_shown():
 
 def test_an_old_python_is_a_problem():
     assert the_one(healthy(python_version=(3, 9, 2)), "python")[0] == "problem"
+
+
+def test_a_tracker_whose_variables_are_set_is_missed():
+    clients = (
+        TrackerClient(name="mlflow", missing=(), command="pip install mlflow-skinny"),
+        TrackerClient(name="swanlab", missing=("swanlab (not installed)",), command="-"),
+        TrackerClient(
+            name="wandb", missing=("wandb (not installed)",), command="pip install wandb"
+        ),
+    )
+    variables = {"WANDB_API_KEY": "secret", "PATH": "/bin"}
+    ready, missed = found(healthy(trackers=clients, environment=variables), "trackers")
+    assert ready == ("ok", "`report_to` may name mlflow", None)
+    assert missed == (
+        "warning",
+        "WANDB_API_KEY is set, but `report_to: wandb` needs wandb (not installed)",
+        "pip install wandb",
+    )
+    assert found(healthy(), "trackers") == []

@@ -51,6 +51,7 @@ def around(tmp_path):
         hub=HubAccess(order=("hub", "modelscope")),
         console_encoding="utf-8",
         file_encoding="utf-8",
+        trackers=(),
     )
 
 

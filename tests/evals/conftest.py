@@ -1,6 +1,8 @@
 """Real evaluations of tiny models, in this process: importing the harness once is slow enough."""
 
 import json
+import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -66,6 +68,16 @@ def write_job(run_dir: Path, plan: EvalPlan, inputs: Inputs):
         (run_dir / name).parent.mkdir(parents=True, exist_ok=True)
         (run_dir / name).write_text(text, encoding="utf-8")
     return launch
+
+
+def start(run_dir: Path, plan: EvalPlan, inputs: Inputs) -> subprocess.Popen:
+    """The evaluation in processes of its own, which go on in a folder where others were ended."""
+    launch = write_job(run_dir, plan, inputs)
+    with (run_dir / "log.txt").open("a", encoding="utf-8") as log:
+        return subprocess.Popen(
+            launch.argv, cwd=run_dir, env={**os.environ, **launch.env, "OMP_NUM_THREADS": "1"},
+            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
+        )  # fmt: skip
 
 
 def read_outcome(run_dir: Path) -> Outcome:

@@ -27,12 +27,12 @@ def test_answers_are_those_of_hf_for_any_number_of_rows_at_a_time(
 
 
 def test_what_all_prompts_begin_with_is_read_once(ask, taught_model, tmp_path, monkeypatch):
-    from bakeoff.worker import answering
+    from bakeoff.worker.reading import Reader
 
     read = []
-    usual = answering.read_prefix
+    usual = Reader.read_prefix
     monkeypatch.setattr(
-        answering, "read_prefix", lambda *given: (read.append(given[2]), usual(*given))
+        Reader, "read_prefix", lambda self, ids: (read.append(ids), usual(self, ids))
     )
     chosen = {"prompt": _with_preface("Answer each of the following questions in few words. ")}
     expected = ask(taught_model, **chosen)
@@ -56,6 +56,7 @@ def harness_models(taught_model, tiny_model, tmp_path_factory):
     from bakeoff.worker.events import Events
     from bakeoff.worker.lm_answers import AnsweringLM
     from bakeoff.worker.lm_batches import BatchedLM
+    from bakeoff.worker.lm_kept import Keeping
 
     taught = AutoModelForCausalLM.from_pretrained(taught_model).eval()
     tokenizer = AutoTokenizer.from_pretrained(tiny_model)
@@ -64,7 +65,7 @@ def harness_models(taught_model, tiny_model, tmp_path_factory):
 
         def make(engine, model=taught, batch_size=3):
             kind = {"hf": BatchedLM, "builtin": AnsweringLM}[engine]
-            return kind(model, tokenizer, batch_size=batch_size, events=events)
+            return kind(model, tokenizer, batch_size=batch_size, keeping=Keeping(events))
 
         yield make
 
@@ -137,19 +138,19 @@ def test_requests_with_settings_of_their_own_are_answered_by_them(harness_models
 
 
 def test_memory_that_runs_out_halves_the_rows_and_keeps_the_answers(harness_models, monkeypatch):
-    from bakeoff.worker import answering
+    from bakeoff.worker.answering import Answering
 
     lm = harness_models("builtin", batch_size=4)
     expected = lm.generate_until(_questions(7))
-    usual, calls = answering.line_logits, []
+    usual, calls = Answering._go_on, []
 
-    def runs_out(model, token_ids, *arguments, **options):
-        calls.append(len(token_ids))
-        if len(calls) > 5 and len(token_ids) == 4:  # four next tokens at a time are too many
+    def runs_out(self):
+        calls.append(len(self._rows))
+        if len(calls) > 2 and len(self._rows) == 4:
             raise MemoryError
-        return usual(model, token_ids, *arguments, **options)
+        return usual(self)
 
-    monkeypatch.setattr(answering, "line_logits", runs_out)
+    monkeypatch.setattr(Answering, "_go_on", runs_out)
     lm = harness_models("builtin", batch_size=4)
     assert lm.generate_until(_questions(7)) == expected
     assert lm.batch_size_per_gpu == 2

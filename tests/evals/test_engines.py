@@ -40,6 +40,18 @@ def test_a_plain_plan_is_accepted(engine, name, task):
     assert not engine.check(make_plan(engine=name, task=task))
 
 
+def test_processes_that_would_share_one_gpu_are_a_problem(engine, name):
+    problems = engine.check(make_plan(engine=name, device="mps", world_size=2))
+    assert "evaluate.world_size" in {problem.key for problem in problems}
+    assert not engine.check(make_plan(engine=name, world_size=2))
+
+
+def test_several_processes_are_started_by_torchrun(engine, name, tmp_path):
+    launch = engine.render(make_plan(engine=name, world_size=4), _inputs(tmp_path), tmp_path)
+    assert "--nproc-per-node=4" in launch.argv
+    assert launch.argv[-2:] == ("evaluate", "job.json")
+
+
 @pytest.mark.parametrize("task", ["mmlu_*", "tasks/mine.yaml", "a b"])
 def test_what_is_no_task_name_is_a_problem(engine, name, task):
     (problem,) = engine.check(make_plan(engine=name, task=task))

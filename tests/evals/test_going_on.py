@@ -1,16 +1,14 @@
 """An evaluation that was killed goes on from the answers that it had."""
 
 import json
-import os
 import signal
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 import pytest
 from tests import tiny
-from tests.evals.conftest import canonical, make_plan, read_outcome, write_job
+from tests.evals.conftest import canonical, make_plan, read_outcome, start
 
 from bakeoff.interfaces import Inputs
 from bakeoff.worker.lm_journal import Journal
@@ -28,15 +26,6 @@ def many_rows(tmp_path) -> Path:
     return folder
 
 
-def _start(run_dir, plan, inputs):
-    launch = write_job(run_dir, plan, inputs)
-    with (run_dir / "log.txt").open("a", encoding="utf-8") as log:
-        return subprocess.Popen(
-            launch.argv, cwd=run_dir, env={**os.environ, **launch.env, "OMP_NUM_THREADS": "1"},
-            stdin=subprocess.DEVNULL, stdout=log, stderr=log,
-        )  # fmt: skip
-
-
 def _journal_lines(run_dir):
     path = run_dir / "answers.jsonl"
     return path.read_text(encoding="utf-8").splitlines() if path.is_file() else []
@@ -51,7 +40,7 @@ def test_a_killed_evaluation_goes_on_from_the_answers_that_are_done(
     plan = make_plan(engine=engine, batch_size=2, max_new_tokens=8)
     killed_dir = tmp_path / "killed"
     killed_dir.mkdir()
-    child = _start(killed_dir, plan, inputs)
+    child = start(killed_dir, plan, inputs)
     while len(_journal_lines(killed_dir)) < 20 and child.poll() is None:
         time.sleep(0.01)
     child.send_signal(signal.SIGKILL)
@@ -61,7 +50,7 @@ def test_a_killed_evaluation_goes_on_from_the_answers_that_are_done(
     assert not (killed_dir / "result.json").exists()
     with (killed_dir / "answers.jsonl").open("a", encoding="utf-8") as file:
         file.write('{"key": "half of a li')
-    assert _start(killed_dir, plan, inputs).wait() == 0
+    assert start(killed_dir, plan, inputs).wait() == 0
     went_on = read_outcome(killed_dir)
     whole = ask(data_dir=many_rows, engine=engine, batch_size=2, max_new_tokens=8)
     log = (killed_dir / "log.txt").read_text(encoding="utf-8")

@@ -44,7 +44,7 @@ def test_an_unknown_environment_is_named_with_its_line(tmp_path, tiny_model, tin
     recipe = _write(tmp_path, tiny_model, tiny_data, name="swft")
     done = bakeoff(tmp_path, "plan", recipe, expect=2)
     assert "recipe.yaml:10:" in done.stderr
-    assert "there is no environment `swft`; there are llamafactory, swift" in done.stderr
+    assert "there is no environment `swft`; there are llamacpp, llamafactory, swift" in done.stderr
 
 
 def test_a_plan_shows_the_environment_and_a_named_one_makes_another_training(

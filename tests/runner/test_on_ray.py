@@ -11,33 +11,16 @@ from pathlib import Path
 import psutil
 import pytest
 from tests.command import bakeoff, command, environment
+from tests.runner.clustered import counted_once, training_at_work, write_recipe
 
-from bakeoff.runner.on_ray import gpus_needed, parts_of
+from bakeoff.runner.cluster import gpus_needed, machines_needed, parts_of
+from bakeoff.runner.cluster_task import _packed, unpack
 from bakeoff.runner.prepare import prepare_study
-from bakeoff.runner.ray_task import _packed, unpack
-from bakeoff.schema.recipe_machine import RaySpec
-
-RECIPE = """
-name: spread
-model: {model}
-data: {{source: {data}, num_validation: 4}}
-device: cpu
-method: [lora, full]
-execution: ray
-train: {{precision: fp32, batch_size: 4, num_epochs: {epochs}, save_every: 20}}
-lora: {{rank: 2}}
-evaluate: {{max_new_tokens: 4, precision: fp32, limit: 2}}
-"""
 
 
 @pytest.fixture
 def recipe(tmp_path, tiny_model, tiny_data):
-    path = tmp_path / "spread.yaml"
-    text = RECIPE.format(
-        model=json.dumps(str(tiny_model)), data=json.dumps(str(tiny_data)), epochs=60
-    )
-    path.write_text(text, encoding="utf-8")
-    return path
+    return write_recipe(tmp_path, tiny_model, tiny_data, "ray")
 
 
 def test_a_task_is_a_training_with_what_scores_it_and_brings_its_own_sources(recipe, tmp_path):
@@ -53,10 +36,16 @@ def test_a_task_is_a_training_with_what_scores_it_and_brings_its_own_sources(rec
 
 def test_a_task_asks_for_as_many_gpus_as_its_training_has_devices(recipe, tmp_path):
     (_, training, *_) = parts_of(prepare_study(recipe, [], cache_dir=tmp_path).plan)
-    assert gpus_needed(training, RaySpec()) == 0  # device: cpu
+    assert gpus_needed(training) == 0  # device: cpu
     on_gpu = prepare_study(recipe, ["device=auto"], cache_dir=tmp_path).plan
-    assert gpus_needed(parts_of(on_gpu)[1], RaySpec()) == 1
-    assert gpus_needed(training, RaySpec(gpus_per_run=0.5)) == 0.5
+    assert gpus_needed(parts_of(on_gpu)[1]) == 1
+
+
+def test_each_of_several_machines_is_asked_for_its_own_gpus(recipe, tmp_path):
+    sets = ["device=auto", "strategy=ddp", "world_size=8", "nodes=2", "execution=ray"]
+    plan = prepare_study(recipe, sets, cache_dir=tmp_path).plan
+    (_, training, *_) = parts_of(plan)
+    assert (machines_needed(training), gpus_needed(training)) == (2, 4)
 
 
 def test_a_run_that_was_sent_back_is_whole_and_brings_no_checkpoints(tmp_path):
@@ -83,7 +72,7 @@ def cluster(tmp_path_factory):
     with (folder / "ray.log").open("wb") as log:
         head = subprocess.Popen([ray, *arguments], stdout=log, stderr=log, cwd=folder)
     try:
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300
         while "Ray runtime started" not in (folder / "ray.log").read_text("utf-8"):
             assert time.monotonic() < deadline
             assert head.poll() is None, (folder / "ray.log").read_text("utf-8")
@@ -116,21 +105,14 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_worker_and_counts_nothing_t
             stderr=errors,
         )
     try:
-        run_dir, worker = _training_at_work(tmp_path, study)
+        run_dir, worker = training_at_work(tmp_path, study)
         worker.kill()  # Ray's own process, in the middle of a training
         assert study.wait(400) == 0, (tmp_path / "err.txt").read_text("utf-8")
     finally:
         study.kill()
         study.wait()
 
-    records = json.loads(bakeoff(tmp_path, "results", "--study", "spread", "--json").stdout)
-    assert len(records) == 5  # the untouched model, two trainings, their evaluations
-    assert len({record["run_id"] for record in records}) == 5
-    assert {record["status"] for record in records} == {"finished"}
-    lost = next(record for record in records if record["run_id"] == run_dir.name)
-    assert lost["measurement"]["num_attempts"] == 2
-    steps = [point["step"] for point in lost["losses"] if point["split"] == "train"]
-    assert steps == list(range(1, lost["measurement"]["num_steps"] + 1))
+    counted_once(tmp_path, lost=run_dir.name)
     assert not list((tmp_path / "runs").glob(".cluster-*"))
 
 
@@ -152,16 +134,30 @@ def test_a_search_on_a_cluster_watches_its_trials_there(tmp_path, recipe, cluste
             assert trial["steps_done"] < trial["num_steps"]
 
 
-def _training_at_work(tmp_path, study):
-    """A training that has done a step, and the process of Ray that runs it."""
-    deadline = time.monotonic() + 300
-    while True:
-        assert time.monotonic() < deadline
-        assert study.poll() is None, (tmp_path / "err.txt").read_text("utf-8")
-        for events in tmp_path.glob("runs/train-*/events.jsonl"):
-            is_open = not (events.parent / "record.json").exists()
-            if is_open and '"kind": "step"' in events.read_text("utf-8"):
-                attempts = (events.parent / "attempts.jsonl").read_text("utf-8").splitlines()
-                training = psutil.Process(json.loads(attempts[0])["pid"])
-                return events.parent, training.parent()
-        time.sleep(0.05)
+@pytest.mark.slow
+def test_two_machines_of_a_cluster_do_one_training_and_go_on_when_the_first_is_lost(
+    tmp_path, recipe, cluster
+):
+    sets = [f"ray.address={cluster}", "method=full", "strategy=ddp", "world_size=2", "nodes=2"]
+    flags = [part for text in [*sets, "train.batch_size=2"] for part in ("--set", text)]
+    with (tmp_path / "err.txt").open("wb") as errors:
+        study = subprocess.Popen(
+            command("run", recipe, *flags),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stderr=errors,
+        )
+    try:
+        run_dir, worker = training_at_work(tmp_path, study)
+        worker.kill()
+        assert study.wait(400) == 0, (tmp_path / "err.txt").read_text("utf-8")
+    finally:
+        study.kill()
+        study.wait()
+    records = json.loads(bakeoff(tmp_path, "results", "--study", "spread", "--json").stdout)
+    (training,) = [record for record in records if record["kind"] == "train"]
+    assert training["run_id"] == run_dir.name
+    assert training["measurement"]["num_processes"] == 2
+    assert training["measurement"]["num_attempts"] == 2
+    assert {peak["rank"] for peak in training["measurement"]["peak_by_rank"]} == {0, 1}
+    assert list(run_dir.glob("log-*-*.txt")), "the second machine has a log of its own"

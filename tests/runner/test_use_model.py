@@ -57,5 +57,5 @@ def test_a_run_without_a_model_is_told_so(tmp_path):
     base = next(r for r in study.records if r.kind == "eval" and not r.parent_run_id)
     with pytest.raises(UserError, match="untouched model"):
         trained_model(store, base.run_id)
-    with pytest.raises(UserError, match="left no model"):
+    with pytest.raises(UserError, match="made is not at"):
         trained_model(store, next(r.run_id for r in study.records if r.kind == "train"))

@@ -55,6 +55,18 @@ def test_a_winner_is_one_only_if_every_other_candidate_is_worse():
     assert winner_of([best]) is None  # it was held against nothing
 
 
+def test_a_cheap_candidate_that_varies_too_wildly_to_be_told_apart_is_not_recommended():
+    def candidate(standing, seconds, mean, spread):
+        told = _candidate(0, standing, seconds)
+        return told.model_copy(update={"mean": mean, "spread": spread})
+
+    best = candidate("best", 9.0, 1.0, 0.1)  # standard error 0.07
+    wild = candidate("not told apart", 1.0, 5.0, 4.0)
+    near = candidate("not told apart", 3.0, 1.05, 0.1)
+    assert recommended_of([best, wild]) is best
+    assert recommended_of([best, wild, near]) is near
+
+
 def test_the_front_holds_what_nothing_beats_in_every_objective():
     def both(loss, memory, number):
         return _trial(number, loss, objectives={"peak_memory": memory})
@@ -142,5 +154,11 @@ def test_what_decides_the_loss_is_found_important():
             trials.append(_trial(number, loss))
     search = SimpleNamespace(spec=SearchSpec(), space=_result().space)
     found = {each.key: each.share for each in _importance(study, trials, search)}
+    assert found["train.learning_rate"] > 0.8
+
+    # Most were ended early, as pruning does: the order of these is not known.
+    best = sorted(trials, key=lambda trial: trial.objectives["validation_loss"])[:7]
+    pruned = [t if t in best else _trial(t.number, None, status="pruned") for t in trials]
+    found = {each.key: each.share for each in _importance(study, pruned, search)}
     assert found["train.learning_rate"] > 0.8
     assert _importance(study, trials[:5], search) == []

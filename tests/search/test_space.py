@@ -111,6 +111,15 @@ def test_a_trial_is_the_training_that_an_ordinary_study_has(prepare, tmp_path):
     assert ids[0] == ids[1]
 
 
+def test_a_proxy_of_fewer_layers_is_another_model_for_the_trials_alone(prepare):
+    search = prepare("search: {proxy: {model.num_hidden_layers: 1}}")
+    meant = search.study_of({"lora.rank": 8}, proxy=False).plan.steps
+    trial = search.study_of({"lora.rank": 8}).plan.steps
+    assert [step.model.num_hidden_layers for step in (trial[0], meant[0])] == [1, None]
+    assert trial[0].id != meant[0].id
+    assert trial[1].id == meant[1].id  # plain text is the same for both
+
+
 def test_exact_match_is_asked_on_validation_rows_and_never_on_test_rows(prepare):
     space = "space: {train.learning_rate: [1e-3, 2e-3]}, objective: exact_match"
     search = prepare(f"search: {{{space}}}")
@@ -140,6 +149,10 @@ def test_exact_match_is_asked_on_validation_rows_and_never_on_test_rows(prepare)
         ("search: {objective: test_loss}", "expected one of 'validation_loss'"),
         ("search: {space: {lora.rank: {choices: [4], when: {method: lora}}, method: [lora]}}",
          "which is chosen later"),
+        ("search: {proxy: {model.num_hidden_layers: 3}}", "search.proxy.*asks for 3 layers"),
+        ("search: {proxy: {data.num_trains: 3}}", "search.proxy.*unknown key"),
+        ("search: {proxy: {train.learning_rate: 0.1}}", "is searched, so that this value"),
+        ("search: {proxy: {hub.order: [hub]}}", "makes no training cheaper"),
     ],
 )  # fmt: skip
 def test_mistakes_are_told_before_anything_starts(prepare, text, message):

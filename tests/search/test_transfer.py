@@ -1,70 +1,23 @@
 """A transfer experiment without its trainings: arms, choices, and what is concluded."""
 
-import json
-import math
-
-import numpy as np
 import pytest
+from tests.compare.factory import make_train
+from tests.search.transferred import grid_of, prepared_transfer, scored_of, valley
 
 from bakeoff.base.errors import UserError
 from bakeoff.report.transfer_report import write_transfer_report
+from bakeoff.schema.record import LossPoint
 from bakeoff.search.transfer_choices import best_rate, choose
 from bakeoff.search.transfer_grid import Grid
-from bakeoff.search.transfer_plan import prepare_transfer
 from bakeoff.search.transfer_result import Scored, make_transfer_result, same_shape
-
-RECIPE = """
-name: t
-model: {model}
-data: {{source: {data}, num_validation: 4}}
-device: cpu
-method: [lora, full]
-seed: [0, 1, 2]
-train:
-  learning_rate:
-    lora: [4e-4, 8e-4, 1.6e-3, 3.2e-3, 6.4e-3, 1.28e-2]
-    full: [4e-5, 8e-5, 1.6e-4, 3.2e-4, 6.4e-4, 1.28e-3]
-"""
 
 
 @pytest.fixture
 def prepare(tmp_path, tiny_model, tiny_data):
     def prepared(*overrides):
-        path = tmp_path / "t.yaml"
-        text = RECIPE.format(model=json.dumps(str(tiny_model)), data=json.dumps(str(tiny_data)))
-        path.write_text(text, encoding="utf-8")
-        return prepare_transfer(path, overrides, cache_dir=tmp_path / "cache")
+        return prepared_transfer(tmp_path, tiny_model, tiny_data, *overrides)
 
     return prepared
-
-
-def _valley(rate, optimum, level):
-    return 0.3 + 0.02 * math.log2(rate / optimum) ** 2 + level
-
-
-def _grid(transfer, optima, *, noise=0.002):
-    """Losses as trainings would leave them, whose optima are known by method."""
-    draw = np.random.default_rng(5)
-    levels = [0.0, 0.03, -0.02]
-    losses, methods = {}, {}
-    for step in transfer.grid().plan.steps:
-        if step.kind == "train":
-            key = (transfer.arm_of(step), tuple(transfer.context_of(step).items()))
-            methods[key] = step.method
-            row = losses.setdefault(key, {}).setdefault(step.train.learning_rate, [])
-            loss = _valley(step.train.learning_rate, optima[step.method], levels[step.seed])
-            row.append(loss + draw.normal(0, noise))
-    return Grid(losses, methods, ())
-
-
-def _scored(transfer, choices, optimum):
-    return Scored(
-        {
-            rate: {seed: _valley(rate, optimum, 0.01 * seed) for seed in transfer.spec.score_seeds}
-            for rate in choices.rates.values()
-        },
-        (),
-    )
 
 
 def test_the_plan_is_an_ordinary_matrix_without_evaluations(prepare):
@@ -88,10 +41,10 @@ def test_arms_are_told_apart_by_method_and_rank_and_share_the_rest(prepare):
 
 def test_known_optima_are_concluded_and_drawn(prepare, tmp_path):
     transfer = prepare()
-    grid = _grid(transfer, {"lora": 2.4e-3, "full": 2.4e-4})
+    grid = grid_of(transfer, {"lora": 2.4e-3, "full": 2.4e-4})
     choices = choose(grid, transfer.spec)
     result = make_transfer_result(
-        transfer, grid, choices, _scored(transfer, choices, 2.4e-4), extended=()
+        transfer, grid, choices, scored_of(transfer, choices, 2.4e-4), extended=()
     )
     (ratio,) = result.ratios
     assert ratio.ratio == pytest.approx(10, rel=0.1)
@@ -117,10 +70,10 @@ def test_known_optima_are_concluded_and_drawn(prepare, tmp_path):
 
 def test_the_fitted_ratio_does_not_know_the_rate_it_is_held_against(prepare):
     transfer = prepare()
-    grid = _grid(transfer, {"lora": 2.4e-3, "full": 2.4e-4}, noise=0.0)
+    grid = grid_of(transfer, {"lora": 2.4e-3, "full": 2.4e-4}, noise=0.0)
     lora = next(key for key, method in grid.methods.items() if method == "lora")
     for rate, row in grid.losses[lora].items():  # with its last seed LoRA was lucky elsewhere
-        row[-1] = _valley(rate, 4.8e-3, 0.0)
+        row[-1] = valley(rate, 4.8e-3, 0.0)
     choices = choose(grid, transfer.spec)
     assert choices.rates["own search"] == pytest.approx(2.4e-4, rel=0.02)
     assert choices.rates["LoRA's rate / fitted"] == pytest.approx(4.8e-4, rel=0.02)
@@ -128,7 +81,7 @@ def test_the_fitted_ratio_does_not_know_the_rate_it_is_held_against(prepare):
 
 def test_an_edge_has_no_ratio_and_says_what_to_do(prepare):
     transfer = prepare()
-    grid = _grid(transfer, {"lora": 2.4e-3, "full": 1e-2})
+    grid = grid_of(transfer, {"lora": 2.4e-3, "full": 1e-2})
     result = make_transfer_result(
         transfer, grid, choose(grid, transfer.spec), Scored({}, ()), extended=()
     )
@@ -157,3 +110,32 @@ def test_grids_of_one_shape_differ_by_a_factor_alone():
     assert same_shape([1e-4, 2e-4, 4e-4], [1e-5, 2e-5, 4e-5])
     assert not same_shape([1e-4, 2e-4, 4e-4], [1e-5, 3e-5, 4e-5])
     assert not same_shape([1e-4, 2e-4], [1e-5])
+
+
+def test_a_training_that_ends_above_its_start_has_diverged_however_finite_its_loss(prepare):
+    def validation(step, loss):
+        return LossPoint(step=step, loss=loss, split="validation")
+
+    transfer = prepare()
+    trained = make_train("train-a")
+    done = []
+    for step in transfer.grid().plan.steps:
+        if step.kind == "train":
+            blew_up = step.train.learning_rate == 1.28e-2 and step.seed == 1
+            losses = (validation(0, 1.57), validation(32, 6.46 if blew_up else 0.8))
+            done.append((step, trained.model_copy(update={"losses": losses})))
+    grid = Grid.of(transfer, done)
+    assert grid.losses["LoRA", ()][1.28e-2] == [0.8, None, 0.8]
+    assert grid.losses["full fine-tuning", ()][1.28e-3] == [0.8, 0.8, 0.8]
+
+
+def test_a_ratio_near_the_published_one_whose_interval_leaves_it_out_is_not_called_equal(prepare):
+    transfer = prepare()
+    grid = grid_of(transfer, {"lora": 1.6e-3, "full": 2.4e-4})
+    result = make_transfer_result(
+        transfer, grid, choose(grid, transfer.spec), Scored({}, ()), extended=()
+    )
+    (ratio,) = result.ratios
+    assert ratio.what == "as published"
+    assert ratio.interval.high < 10
+    assert "is below the published 10, but near it (within 5 to 20: TOST" in result.sentence

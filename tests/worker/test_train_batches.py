@@ -23,6 +23,34 @@ def test_packed_rows_follow_each_other_and_positions_start_anew():
     assert batch.targets.tolist() == [6, END, END]
 
 
+def shared_rows(*labels):
+    start = list(range(10, 20))
+    return [Row(str(n), [*start, n, END], [*own, n, END]) for n, own in enumerate(labels, 3)]
+
+
+def test_what_all_rows_begin_with_may_stand_once_at_the_start_of_the_line():
+    rows = shared_rows([IGNORED] * 10, [IGNORED] * 10)
+    batch = pack(rows, share=True)
+    # The tenth token predicts the first label, another in each row.
+    assert batch.layout.num_shared == 9
+    assert batch.token_ids.tolist() == [[*range(10, 20), 3, END, 19, 4, END]]
+    assert batch.position_ids.tolist() == [[*range(12), 9, 10, 11]]
+    assert batch.kept_columns.tolist() == [9, 10, 12, 13]
+    assert batch.targets.tolist() == [3, END, 4, END]
+    assert batch.rows() == ([row.token_ids for row in rows], [row.labels for row in rows])
+    check_supervision(batch, END)
+
+
+def test_tokens_that_are_learned_or_few_stand_in_every_row():
+    learned = [IGNORED, *range(11, 20)]
+    for rows in (
+        shared_rows([IGNORED] * 10, learned),
+        shared_rows([IGNORED] * 10),
+        [Row("a", [5, 6, 7, END], [IGNORED] * 3 + [END])] * 2,
+    ):
+        assert pack(rows, share=True).layout.num_shared == 0
+
+
 def test_padded_rows_have_a_line_each():
     batch = pad(ROWS, pad_token=0)
     assert batch.token_ids.tolist() == [[5, 6, END], [7, END, 0]]

@@ -7,6 +7,7 @@ from tests.worker.training import job
 from torch.nn import functional
 
 from bakeoff.worker.attention import PackedAttention
+from bakeoff.worker.layout import Layout
 from bakeoff.worker.loss import divided_cross_entropy
 from bakeoff.worker.modelling import load_trainee
 from bakeoff.worker.rows import IGNORED, Row
@@ -57,6 +58,18 @@ def make_rows() -> list[Row]:
     for number, length in enumerate((9, 14, 2, 11)):
         tokens = torch.randint(3, 80, (length,), generator=generator).tolist()
         rows.append(Row(str(number), tokens, [IGNORED] * (length // 2) + tokens[length // 2 :]))
+    return rows
+
+
+def make_rows_with_one_start(number_ignored=12) -> list[Row]:
+    """Rows that share ten tokens, the first of which is their own."""
+    generator = torch.Generator().manual_seed(1)
+    start = torch.randint(3, 80, (10,), generator=generator).tolist()
+    rows = []
+    for number, length in enumerate((4, 9, 5)):
+        tokens = start + torch.randint(3, 80, (length,), generator=generator).tolist()
+        labels = [IGNORED] * number_ignored + tokens[number_ignored:]
+        rows.append(Row(str(number), tokens, labels))
     return rows
 
 
@@ -124,6 +137,24 @@ def test_packed_rows_give_the_loss_and_gradients_of_a_padded_batch(kind, tmp_pat
     trainee = load(folder, rows)
     assert trainee.attention_path.startswith("packed"), trainee.attention_path
     assert_equal_within(trainee, folder, rows, 1e-5)
+
+
+@pytest.mark.parametrize("kind", PACKED)
+def test_a_start_that_rows_share_is_computed_once_and_changes_nothing(kind, tmp_path):
+    rows, folder = make_rows_with_one_start(), save_model(tmp_path, kind, PACKED[kind])
+    trainee = load(folder, rows)
+    batch = trainee.make_batch(rows)
+    assert batch.token_ids.shape == (1, 10 + 4 + 9 + 5)
+    assert batch.rows() == ([row.token_ids for row in rows], [row.labels for row in rows])
+    assert_equal_within(trainee, folder, rows, 1e-5)
+
+
+def test_with_dropout_every_row_is_whole_since_it_leaves_out_others(tmp_path):
+    rows = make_rows_with_one_start()
+    sizes = {**PACKED["gpt2"], "resid_pdrop": 0.1}
+    trainee = load(save_model(tmp_path, "gpt2", sizes), rows)
+    assert trainee.attention_path.startswith("packed"), trainee.attention_path
+    assert trainee.make_batch(rows).layout.num_shared == 0
 
 
 @pytest.mark.parametrize("kind", PADDED)
@@ -194,7 +225,7 @@ def test_the_probe_notices_rows_that_see_each_other(tmp_path, monkeypatch):
     rows, folder = make_rows(), save_model(tmp_path, "llama", PACKED["llama"])
 
     def as_one_row(self, *arguments, **others):
-        self.row_lengths = (sum(self.row_lengths),)
+        self.layout = Layout((sum(self.layout.row_lengths),))
         return attend(self, *arguments, **others)
 
     attend = PackedAttention.__call__
@@ -216,31 +247,35 @@ def test_cross_entropy_and_its_gradient_are_those_of_torch():
     torch.testing.assert_close(gradient, expected_gradient)
 
 
+@pytest.mark.parametrize("num_shared", [0, 2])
 @pytest.mark.parametrize("tile_tokens", [128, 2])
-def test_attention_has_the_gradients_of_its_formula(tile_tokens, monkeypatch):
+def test_attention_has_the_gradients_of_its_formula(tile_tokens, num_shared, monkeypatch):
     monkeypatch.setattr("bakeoff.worker.attention.TILE_TOKENS", tile_tokens)
     generator = torch.Generator().manual_seed(0)
     inputs = [
-        torch.randn(1, heads, 7, 4, generator=generator, dtype=torch.float64, requires_grad=True)
+        torch.randn(
+            1, heads, 7 + num_shared, 4, generator=generator, dtype=torch.float64
+        ).requires_grad_()
         for heads in (4, 2, 2)
     ]
     attention = PackedAttention()
-    attention.row_lengths = (3, 1, 3)
+    lengths = (3, 1, 3)
+    attention.layout = Layout(tuple(n + num_shared for n in lengths), num_shared)
 
     def attend(*tensors):
         return attention(torch.nn.Module(), *tensors, None, scaling=0.4)[0]
 
     def by_formula(*tensors):
-        rows = zip(*(tensor.split((3, 1, 3), 2) for tensor in tensors), strict=True)
-        return torch.cat(
-            [
-                functional.scaled_dot_product_attention(
-                    *row, is_causal=True, scale=0.4, enable_gqa=True
-                )
-                for row in rows
-            ],
-            dim=2,
-        ).transpose(1, 2)
+        shared, *rest = zip(*(t.split((num_shared, *lengths), 2) for t in tensors), strict=True)
+        wholes = [[torch.cat(parts, 2) for parts in zip(shared, row, strict=True)] for row in rest]
+        rows = [
+            functional.scaled_dot_product_attention(
+                *row, is_causal=True, scale=0.4, enable_gqa=True
+            )
+            for row in wholes
+        ]
+        own = [row[:, :, num_shared:] for row in rows]
+        return torch.cat([rows[0][:, :, :num_shared], *own], dim=2).transpose(1, 2)
 
     expected = by_formula(*inputs)
     weights = torch.randn(expected.shape, generator=generator, dtype=torch.float64)
@@ -258,7 +293,7 @@ def test_attention_has_the_gradients_of_its_formula(tile_tokens, monkeypatch):
 )
 def test_attention_refuses_what_it_would_get_wrong(extra):
     attention = PackedAttention()
-    attention.row_lengths = (3,)
+    attention.layout = Layout((3,))
     inputs = [torch.zeros(1, 1, 3, 4)] * 3
     with pytest.raises(NotImplementedError):
         attention(torch.nn.Module(), *inputs, None, **extra)
@@ -271,7 +306,7 @@ def test_other_devices_attend_with_the_same_result():
     generator = torch.Generator().manual_seed(0)
     query, key, value = (torch.randn(1, heads, 9, 4, generator=generator) for heads in (4, 2, 2))
     attention = PackedAttention()
-    attention.row_lengths = (4, 2, 3)
+    attention.layout = Layout((4, 2, 3))
     expected = attention(torch.nn.Module(), query, key, value, None)[0]
     by_kernel = module._attend_by_kernel(query, key, value, 0.5, (4, 2, 3))
     torch.testing.assert_close(by_kernel, expected)

@@ -6,7 +6,7 @@ from typing import Any, ClassVar
 
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.events import Event, read_events_file
-from bakeoff.schema.plan import Dialect, Launch, Problem, TrainPlan
+from bakeoff.schema.plan import Dialect, Distribution, Launch, Problem, TrainPlan
 from bakeoff.schema.results import TrainResult
 from bakeoff.worker_launch import OFFLINE, spread_of, worker_launch
 
@@ -50,7 +50,7 @@ class BuiltinBackend:
         told = inputs.distribution
         world = told.world if told is not None else None
         job = _job(plan, inputs)
-        env = {**_ENVIRONMENT, **(_LAYERS_COME_AND_GO if _gathers_layers(plan) else {})}
+        env = {**_ENVIRONMENT, **(_LAYERS_COME_AND_GO if _gathers_layers(told) else {})}
         return worker_launch("train", job, python=inputs.python, env=env, world=world)
 
     def read_events(self, run_dir: Path) -> Iterable[Event]:
@@ -62,8 +62,13 @@ class BuiltinBackend:
         )
 
 
-def _gathers_layers(plan: TrainPlan) -> bool:
-    return plan.strategy.startswith(("fsdp", "zero3"))
+def _gathers_layers(told: Distribution | None) -> bool:
+    """Whether a process holds a part of each layer, and the whole of it only while it computes."""
+    if told is None:
+        return False
+    if told.dialect is Dialect.TORCHRUN:
+        return bool(told.settings["kind"] == "fsdp")
+    return bool(told.settings["zero_optimization"]["stage"] == 3)
 
 
 def reference_launch(plan: TrainPlan, inputs: Inputs) -> Launch:

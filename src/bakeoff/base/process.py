@@ -56,13 +56,17 @@ class Child:
         except subprocess.TimeoutExpired:
             return None
 
+    def close_input(self) -> None:
+        """Let the child see that nobody writes to it any more."""
+        if self._process.stdin is not None:
+            self._process.stdin.close()
+
     def stop(self) -> None:
         """Ask the group to end, wait, then kill it."""
         if self._process.poll() is None:
             stop_tree(self.pid)
         self._process.wait()
-        if self._process.stdin is not None:
-            self._process.stdin.close()
+        self.close_input()
 
     def __enter__(self) -> "Child":
         return self
@@ -125,6 +129,30 @@ def interrupt(pid: int, *, grace_seconds: float = 20.0) -> None:
         return
     if _WINDOWS or _alive_after([process], grace_seconds):
         stop_tree(pid)
+
+
+def wait_for_end_of_input() -> None:
+    """Until nobody holds the other end of the pipe that is our standard input."""
+    if sys.platform == "win32":
+        # A pending read would block whatever library looks at that handle when it is loaded.
+        import ctypes  # noqa: PLC0415 - of Windows
+        import msvcrt  # noqa: PLC0415
+
+        handle = msvcrt.get_osfhandle(0)
+        while ctypes.windll.kernel32.PeekNamedPipe(handle, None, 0, None, None, None):
+            time.sleep(0.5)
+    else:
+        while os.read(0, 4096):
+            pass
+
+
+def step_back() -> None:
+    """This process works only when others do not want the processor."""
+    with contextlib.suppress(psutil.Error, OSError):
+        if sys.platform == "win32":
+            psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS)
+        else:
+            psutil.Process().nice(10)
 
 
 def started_at(pid: int) -> float | None:

@@ -8,6 +8,7 @@ from typing import Any
 
 import psutil
 
+from bakeoff.base.cores import num_cores
 from bakeoff.base.process import capture
 from bakeoff.measure.host import memory_counter
 from bakeoff.schema.record import Record
@@ -31,9 +32,7 @@ def machine_now() -> dict[str, Any]:
         "system": platform.platform(),
         "cpu": platform.processor() or platform.machine(),
         "num_cpu_cores": os.cpu_count(),
-        "num_usable_cpu_cores": len(psutil.Process().cpu_affinity() or ())
-        if hasattr(psutil.Process, "cpu_affinity")
-        else os.cpu_count(),
+        "num_usable_cpu_cores": num_cores(),
         "host_memory_bytes": psutil.virtual_memory().total,
         "host_memory_counter": memory_counter(),
     }

@@ -31,6 +31,7 @@ from bakeoff.cli import (
     serve_command,
     simulate_command,
     study_commands,
+    track_command,
     transfer_command,
     ui_command,
     use_commands,
@@ -82,6 +83,7 @@ app.command("results")(result_commands.results)
 app.command("compare")(result_commands.compare)
 app.command("samples")(samples_command.samples)
 app.command("report")(result_commands.report)
+app.command("track")(track_command.track)
 app.command("ui")(ui_command.ui)
 app.command("chat")(use_commands.chat)
 app.command("merge")(use_commands.merge)

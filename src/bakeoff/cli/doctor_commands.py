@@ -12,6 +12,7 @@ from bakeoff.cli.output import out, print_json
 from bakeoff.cli.places import DEFAULT_RUNS_DIR, CacheDir, RunsDir, make_workspace
 
 if TYPE_CHECKING:
+    from bakeoff.doctor.machine import TrackerClient
     from bakeoff.schema.findings import Finding
 
 _MARKS = {
@@ -39,6 +40,7 @@ def doctor(
         hub=workspace.hub,
         console_encoding=sys.stdout.encoding,
         file_encoding="utf-8" if sys.flags.utf8_mode else locale.getencoding(),
+        trackers=_trackers(),
     )
     findings = examine(read_machine(around, real_readers()))
     if as_json:
@@ -46,6 +48,21 @@ def doctor(
     else:
         _print(findings)
     raise typer.Exit(1 if any(finding.verdict == "problem" for finding in findings) else 0)
+
+
+def _trackers() -> "tuple[TrackerClient, ...]":
+    from bakeoff.doctor.machine import TrackerClient
+    from bakeoff.runner.prepare import install_line, shortfalls
+    from bakeoff.trackers import TRACKERS
+
+    return tuple(
+        TrackerClient(
+            name=name,
+            missing=tuple(shortfalls(TRACKERS.get(name).requirements)),
+            command=install_line(name).strip("`"),
+        )
+        for name in TRACKERS.names()
+    )
 
 
 def _print(findings: "list[Finding]") -> None:

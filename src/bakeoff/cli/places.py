@@ -108,8 +108,9 @@ def workspace_of_study(
         temporary_dir=settings.temporary,
         silence_limit_seconds=settings.silence_limit_seconds,
         measure=settings.measure,
-        ray=settings.ray,
+        cluster=settings.cluster,
         exchange=settings.exchange,
+        report_to=settings.report_to,
     )
 
 

@@ -28,7 +28,7 @@ def search(
     Safe to repeat and to kill: it goes on where it was.
     """
     from bakeoff.cli.search_view import SearchView, search_summary
-    from bakeoff.cli.summary import print_report_paths, write_study_report
+    from bakeoff.cli.summary import print_report_paths, print_trackers, write_study_report
     from bakeoff.search.prepare import prepare_search
     from bakeoff.search.run import SearchRunner
     from bakeoff.store.runs import Store
@@ -48,6 +48,7 @@ def search(
     else:
         out().print(search_summary(result))
         print_report_paths(paths, out())
+        print_trackers(result.study, workspace)
     raise typer.Exit(0 if result.recommended is not None or len(result.objective) > 1 else 1)
 
 

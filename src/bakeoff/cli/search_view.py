@@ -73,7 +73,7 @@ class SearchView:
         self._line(
             Text.assemble(
                 (mark, colour),
-                f"trial {num_done}{of_all}  {show_values(trial.values)}  ",
+                f"{num_done}{of_all}  trial {trial.number}: {show_values(trial.values)}  ",
                 (", ".join([*told, seconds]), "dim"),
             )
         )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from bakeoff.base.errors import UserError
-from bakeoff.cli.output import out, print_json
+from bakeoff.cli.output import err, out, print_json
 from bakeoff.cli.places import CacheDir, StudyRunsDir, workspace_of_study
 from bakeoff.cli.study_commands import Overrides
 
@@ -50,6 +50,10 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of a command
         typer.Option(min=0.01, max=1, help="Share of the GPU's speed while it computes."),
     ] = None,
     list_links: Annotated[bool, typer.Option("--list-links", help="Name the links.")] = False,
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", metavar="DIR", help="Write a page with pictures there."),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
     runs_dir: StudyRunsDir = None,
     cache_dir: CacheDir = None,
@@ -90,6 +94,12 @@ def simulate(  # noqa: PLR0913, PLR0917 - the options of a command
         print_json(found.model_dump(mode="json"))
     else:
         out().print(simulation_view(found))
+    if output is not None:
+        from bakeoff.cli.summary import print_report_paths
+        from bakeoff.report.simulation_report import write_simulation_report
+
+        paths = write_simulation_report(found, output, workspace.command_line)
+        print_report_paths(paths, err() if as_json else out())
 
 
 def _numbers(text: str) -> tuple[int, ...]:

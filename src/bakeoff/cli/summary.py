@@ -30,6 +30,25 @@ def print_summary(study: str, outcome: StudyOutcome, workspace: Workspace) -> No
     paths = write_study_report(store, study, None)
     print_outcome(outcome, err())
     print_report_paths(paths, out())
+    print_trackers(study, workspace)
+
+
+def print_trackers(study: str, workspace: Workspace) -> None:
+    """Where to look at the runs, and what could not be sent there."""
+    if not workspace.report_to:
+        return
+    from bakeoff.runner.track.reporter import make_tracker
+    from bakeoff.runner.track.reporters import read_problem, resend_command
+
+    store = Store(workspace.runs_dir)
+    for name in workspace.report_to:
+        command = make_tracker(name, workspace.runs_dir, workspace.environment).look()
+        out().print(Text.assemble((f"{name}  ", "bold"), command), soft_wrap=True)
+        problem = read_problem(store, study, name)
+        if problem is not None:
+            later = f"later: {resend_command(study, name)}"
+            text = f"{name} has not got everything: {problem}\n{later}"
+            err().print(Text(text, "yellow"), soft_wrap=True)
 
 
 def write_study_report(store: Store, study: str, output: Path | None) -> ReportPaths:

@@ -33,7 +33,7 @@ def transfer(
     further seeds. Safe to repeat and to kill.
     """
     from bakeoff.cli.progress import make_observer
-    from bakeoff.cli.summary import print_report_paths, write_study_report
+    from bakeoff.cli.summary import print_report_paths, print_trackers, write_study_report
     from bakeoff.search.transfer_plan import prepare_transfer
     from bakeoff.search.transfer_run import TransferRunner
     from bakeoff.store.runs import Store
@@ -56,6 +56,7 @@ def transfer(
     else:
         _show(result)
         print_report_paths(paths, out())
+        print_trackers(result.study, workspace)
     raise typer.Exit(0 if result.ratios else 1)
 
 

@@ -4,9 +4,22 @@ Only whole clauses stand here and the values go in by name, so that a translatio
 its grammar asks.
 """
 
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Literal
 
 Language = Literal["en", "zh"]
+
+
+@dataclass(frozen=True)
+class Voice:
+    """In which language verdicts are told, and what a run's name is in it."""
+
+    language: Language
+    name: Callable[[str], str]
+
+
+ENGLISH = Voice("en", str)
 
 PHRASES: dict[Language, dict[str, str]] = {
     "en": {
@@ -34,6 +47,15 @@ PHRASES: dict[Language, dict[str, str]] = {
         "seeds_gain": (
             ": {difference} points to the base model, 95 % interval {low} to {high} with seeds "
             "and questions both drawn again"
+        ),
+        "model_from": "the model from {trainer}",
+        "over_seeds": (
+            "{model} answers {model_share} right on average over {num_seeds} seeds, "
+            "{baseline} {baseline_share}"
+        ),
+        "shown_over_seeds": (
+            "{difference} points (95 % interval {low} to {high} with seeds and questions both "
+            "drawn again)"
         ),
         "format_mostly": (
             "{model} gains {strict} points when the answer must have the expected form, "
@@ -76,6 +98,14 @@ PHRASES: dict[Language, dict[str, str]] = {
         "seeds_gain": (
             "：比基座模型高 {difference} 个百分点，"
             "对种子和题目都重新抽样的 95 % 置信区间为 {low} 到 {high}"
+        ),
+        "model_from": "{trainer}训练的模型",
+        "over_seeds": (
+            "{model}在 {num_seeds} 个随机种子上平均答对 {model_share}，{baseline}答对 "
+            "{baseline_share}"
+        ),
+        "shown_over_seeds": (
+            "{difference} 个百分点（对种子和题目都重新抽样的 95 % 置信区间为 {low} 到 {high}）"
         ),
         "format_mostly": (
             "要求规定格式时，{model}提高 {strict} 个百分点；只看最后一个数字时提高 {flexible}："

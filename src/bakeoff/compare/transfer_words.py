@@ -40,13 +40,21 @@ def verdict_words(ratio: Ratio) -> str:
     """Against the published ratio, with the test."""
     bounds = f"{ratio.low:g} to {ratio.high:g}"
     if ratio.what == "as published":
-        return (
-            f"which agrees with the published {ratio.published:g} (within {bounds}: "
-            f"TOST p = {ratio.equivalence_p or 0:.2g})"
-        )
+        test = f"within {bounds}: TOST p = {ratio.equivalence_p or 0:.2g}"
+        side = _beside(ratio)
+        if side is None:
+            return f"which agrees with the published {ratio.published:g} ({test})"
+        return f"which is {side} the published {ratio.published:g}, but near it ({test})"
     if ratio.what == "not as published":
         return f"which is not the published {ratio.published:g}"
     return f"which neither shows nor rules out the published {ratio.published:g} ({bounds})"
+
+
+def _beside(ratio: Ratio) -> str | None:
+    """A ratio can be near the published one and yet surely another; None where it is not."""
+    if ratio.interval is None or ratio.interval.low <= ratio.published <= ratio.interval.high:
+        return None
+    return "below" if ratio.ratio < ratio.published else "above"
 
 
 def regret_words(regret: Regret) -> str:

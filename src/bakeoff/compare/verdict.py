@@ -46,7 +46,7 @@ def verdict(
 def _answers(difference: PairedDifference, names: tuple[str, str], words: dict[str, str]) -> str:
     model, baseline = names
     return words["answers"].format(
-        model=_capitalised(model),
+        model=capitalised(model),
         model_share=numbers.percent(difference.model_mean),
         num_items=numbers.count(difference.num_items),
         baseline=baseline,
@@ -102,7 +102,7 @@ def format_sentence(
     else:
         key = "format_mostly"
     return PHRASES[language][key].format(
-        model=_capitalised(model),
+        model=capitalised(model),
         strict=numbers.points(strict_gain),
         flexible=numbers.points(flexible_gain),
         form=numbers.points(form_gain, signed=False),
@@ -114,7 +114,7 @@ def seeds_sentence(group: SeedGroup, *, language: Language = "en") -> str:
     """The same cell over several seeds: what training noise leaves of the gain."""
     words = PHRASES[language]
     text = words["seeds"].format(
-        model=_capitalised(group.name),
+        model=capitalised(group.name),
         mean=numbers.percent(group.mean_accuracy),
         spread=numbers.points(group.spread, signed=False),
         num_seeds=len(group.seeds),
@@ -128,5 +128,5 @@ def seeds_sentence(group: SeedGroup, *, language: Language = "en") -> str:
     return text + words["stop"]
 
 
-def _capitalised(name: str) -> str:
+def capitalised(name: str) -> str:
     return name[:1].upper() + name[1:]

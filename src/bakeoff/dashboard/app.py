@@ -24,6 +24,7 @@ from bakeoff.dashboard.pages import (
     search,
     studies,
     study,
+    talk,
 )
 from bakeoff.dashboard.render import view_of
 from bakeoff.dashboard.site import Site
@@ -37,6 +38,7 @@ def make_app(site: Site) -> FastAPI:
         app.include_router(module.router)
     if not site.read_only:
         app.include_router(new.router)
+        app.include_router(talk.router)
     app.add_exception_handler(UserError, _mistake)
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(RequestValidationError, _bad_address)
@@ -61,6 +63,7 @@ class _Server(uvicorn.Server):
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._site.closing.set()
         await super().shutdown(sockets)
+        self._site.talks.close()
 
 
 def warm_up() -> None:
@@ -82,7 +85,9 @@ def _mistake(request: Request, error: Exception) -> Response:
 def _http_error(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)  # noqa: S101
     view = view_of(request)
-    title = view.words("Not here: {what}", what=error.detail) if error.status_code == 404 else None
+    # Starlette's own words, where no page has this address.
+    what = request.url.path if error.detail == "Not Found" else error.detail
+    title = view.words("Not here: {what}", what=what) if error.status_code == 404 else None
     return view.show(
         "error.html", status=error.status_code, title=title or str(error.detail), hint=None
     )

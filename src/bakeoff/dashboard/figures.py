@@ -46,12 +46,17 @@ def _in_words(spec: Any, words: Words) -> Any:
         return spec
     if isinstance(spec, dict):
         return {
-            key: value if key in _GRAMMAR else _in_words(value, words)
+            key: value if key in _GRAMMAR or _is_reference(key, value) else _in_words(value, words)
             for key, value in spec.items()
         }
     if isinstance(spec, list):
         return [_in_words(value, words) for value in spec]
     return _said(spec, words) if isinstance(spec, str) else spec
+
+
+def _is_reference(key: str, value: Any) -> bool:
+    """To data that the specification holds elsewhere, by its name."""
+    return key == "data" and isinstance(value, dict) and "name" in value
 
 
 _GRAMMAR = frozenset(
@@ -65,6 +70,14 @@ _GRAMMAR = frozenset(
         "fontWeight",
         "filter",
         "split",
+        "groupby",
+        "as",
+        "op",
+        "aggregate",
+        "align",
+        "baseline",
+        "interpolate",
+        "test",
         "$schema",
     }
 )
@@ -74,7 +87,7 @@ _GRAMMAR = frozenset(
 def _said(text: str, words: Words) -> str:
     if text.startswith("{") and text.endswith("}[datum.label]"):
         return _labels(text, words)
-    return words.core(text)
+    return words.duration(words.core(text))
 
 
 def _labels(expression: str, words: Words) -> str:

@@ -14,6 +14,7 @@ from markupsafe import Markup, escape
 from bakeoff import __version__
 from bakeoff.compare import numbers
 from bakeoff.dashboard.assets import address_of
+from bakeoff.dashboard.mathematics import mathematics
 from bakeoff.dashboard.site import Site
 from bakeoff.dashboard.words import LANGUAGES, Language, Words, language_of
 
@@ -84,6 +85,7 @@ def _environment() -> Environment:
         named=_named,
         moment=_moment,
         with_code=with_code,
+        mathematics=mathematics,
     )
     environment.globals.update(
         asset=address_of, MISSING=numbers.MISSING, url_with=url_with, number=_number

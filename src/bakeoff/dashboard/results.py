@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING, Any
 
 from bakeoff.base.errors import UserError
 from bakeoff.compare.curves import curve_of, curve_rows
+from bakeoff.compare.phrases import Voice
 from bakeoff.dashboard.memo import Memo
 from bakeoff.dashboard.naming import name_of
 from bakeoff.dashboard.site import Site
@@ -12,7 +13,7 @@ from bakeoff.report.curves import curve_spec, pareto_chart
 from bakeoff.report.document import DRAWINGS
 from bakeoff.report.timeline import timelines
 from bakeoff.report.timeline_chart import timeline_chart
-from bakeoff.report.view import View, Voice, make_view
+from bakeoff.report.view import View, make_view
 from bakeoff.store.lists import Asked
 
 if TYPE_CHECKING:

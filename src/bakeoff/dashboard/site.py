@@ -1,13 +1,17 @@
 """What the pages share: the store, the machine's ways, and who may do what."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bakeoff.base.errors import UserError
 from bakeoff.dashboard.access import Access
+from bakeoff.dashboard.talks import Talks
 from bakeoff.runner.workspace import Workspace
+from bakeoff.schema.study import Study
 from bakeoff.store.runs import Store
 
 _SYNC_EVERY_SECONDS = 1.0
@@ -54,9 +58,18 @@ class Site:
     """Set when the server is asked to end, so that live progress ends first."""
 
     shelf: Shelf = field(init=False)
+    talks: Talks = field(default_factory=Talks, init=False)
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "shelf", Shelf(self.runs_dir))
+
+    def workspace_of_study(self, study: Study | None) -> Workspace:
+        """Where the study was run; the usual folders where its recipe is gone."""
+        if study is not None:
+            recipe = self.working_dir / study.recipe_path  # an absolute path stays as it is
+            with contextlib.suppress(UserError):
+                return self.workspace_of(recipe, study.overrides)
+        return self.workspace_of(self.presets / "quickstart.yaml", ())
 
     @property
     def store(self) -> Store:

@@ -14,9 +14,22 @@ from typing import Any, Literal, get_args
 Language = Literal["en", "zh"]
 LANGUAGES: tuple[Language, ...] = get_args(Language)
 _PLACE = re.compile(r"\{(\w+)\}")
-_BETWEEN = re.compile(r"(-?[\d.]+) to (-?[\d.]+)")
+_NUMBER = r"([-+]?\d[\d.,e-]*)"
+_NUMBERS = (
+    (re.compile(rf"{_NUMBER} to {_NUMBER}"), "{} 到 {}"),
+    (re.compile(rf"{_NUMBER} of {_NUMBER}"), "{}/{}"),
+    (re.compile(rf"{_NUMBER} times"), "{} 倍"),
+    (re.compile(rf"{_NUMBER}-shot"), "{} 个示例"),
+)
+_COMMA = re.compile(r", (?![^()]*\))")
+_SENTENCE_END = re.compile(r"(?<=[.:;]) (?=[A-Z`])(?![^()]*\))")
 _ABOUT = re.compile(r"(.+[.:]) \(([^()]+?)(?: and (\d+) more)?\)", re.DOTALL)
-_UNITS = {" h ": " 小时 ", " min ": " 分 ", " min": " 分钟", " s": " 秒"}
+_UNITS = (
+    (re.compile(r"(?<=\d) h (?=\d)"), " 小时 "),
+    (re.compile(r"(?<=\d) min (?=\d)"), " 分 "),
+    (re.compile(r"(?<=\d) min\b"), " 分钟"),
+    (re.compile(r"(?<=\d) s\b"), " 秒"),
+)
 
 
 class Words:
@@ -39,17 +52,11 @@ class Words:
 
     def name(self, text: str) -> str:
         """The name of a run: `LoRA, ms-swift, seed 1`."""
-        if self.language == "en":
-            return text
-        return _named(self.language, text)
+        return text if self.language == "en" else _named(self.language, text)
 
     def duration(self, text: str) -> str:
         """`3 min 20 s`."""
-        if self.language == "en":
-            return text
-        for unit, word in _UNITS.items():
-            text = re.sub(rf"(?<=\d){unit}(?=\d|$)", word, text)
-        return text
+        return text if self.language == "en" else _duration(text)
 
 
 def language_of(cookie: str | None, accepted: str | None) -> Language:
@@ -92,8 +99,10 @@ def _sentences(language: Language) -> tuple[tuple[re.Pattern[str], str], ...]:
 
 
 def _expression(text: str) -> re.Pattern[str]:
+    """A value never reaches into the next sentence."""
     parts = _PLACE.split(text)
-    made = "".join(f"(?P<{part}>.+?)" if i % 2 else re.escape(part) for i, part in enumerate(parts))
+    value = r"(?P<{}>(?:(?!\. [A-Z]).)+?)"
+    made = "".join(value.format(part) if i % 2 else re.escape(part) for i, part in enumerate(parts))
     return re.compile(made, re.DOTALL)
 
 
@@ -105,9 +114,13 @@ def _whole(language: Language, text: str) -> str | None:
     for expression, wanted in _sentences(language):
         found = expression.fullmatch(text)
         if found is not None:
-            values = {key: _named(language, value) for key, value in found.groupdict().items()}
+            values = {key: _value(language, value) for key, value in found.groupdict().items()}
             return wanted.format(**values)
     return None
+
+
+def _value(language: Language, text: str) -> str:
+    return _whole(language, text) or _duration(_named(language, text))
 
 
 @lru_cache(maxsize=20_000)
@@ -115,9 +128,6 @@ def _translated(language: Language, text: str) -> str:
     whole = _whole(language, text)
     if whole is not None:
         return whole
-    between = _BETWEEN.fullmatch(text)
-    if between is not None:
-        return f"{between.group(1)} 到 {between.group(2)}"
     # Whom a warning is about stands behind it.
     about = _ABOUT.fullmatch(text)
     if about is not None:
@@ -126,10 +136,10 @@ def _translated(language: Language, text: str) -> str:
             who = "、".join(_named(language, name) for name in about.group(2).split("; "))
             more = f" 等另外 {about.group(3)} 个" if about.group(3) else ""
             return f"{told}（{who}{more}）"
-    sentences = re.split(r"(?<=[.:;]) (?=[A-Z`])", text)
+    sentences = _SENTENCE_END.split(text)
     if len(sentences) > 1:
         return _joined([_translated(language, sentence) for sentence in sentences])
-    return _named(language, text) if ", " in text or text.endswith(")") else text
+    return _named(language, text) if ", " in text or text.endswith(")") else _numbers(text)
 
 
 def _joined(sentences: list[str]) -> str:
@@ -141,22 +151,36 @@ def _joined(sentences: list[str]) -> str:
 
 
 def _named(language: Language, text: str) -> str:
-    parts = [_part(language, part) for part in text.split(", ")]
-    return "，".join(parts) if parts != text.split(", ") else text
+    """Names and figures in a row: translated if one of them is, or all of them are names."""
+    parts = _COMMA.split(text)
+    made = [_part(language, part) for part in parts]
+    is_known = made != parts or all(part in core_texts(language) for part in parts)
+    return "，".join(made) if is_known else text
 
 
 def _part(language: Language, text: str) -> str:
-    """`base model`, `seed 1`, `base model (0-shot)`."""
-    known = core_texts(language).get(text)
-    if known is not None:
-        return known
+    """`base model`, `seed 1`, `base model (0-shot)`, `1.2 to 1.5`."""
+    whole = _whole(language, text)
+    if whole is not None:
+        return whole
     more = re.fullmatch(r"(.+) \(([^()]+)\)", text)
     if more is not None:
-        return f"{_part(language, more.group(1))}（{_part(language, more.group(2))}）"
-    shots = re.fullmatch(r"(\d+)-shot", text)
-    if shots is not None:
-        return f"{shots.group(1)} 个示例"
+        return f"{_part(language, more.group(1))}（{_value(language, more.group(2))}）"
     word, space, value = text.partition(" ")
     if space and word in core_texts(language):
         return f"{core_texts(language)[word]} {value}"
+    return _numbers(text)
+
+
+def _numbers(text: str) -> str:
+    for expression, wanted in _NUMBERS:
+        found = expression.fullmatch(text)
+        if found is not None:
+            return wanted.format(*found.groups())
+    return text
+
+
+def _duration(text: str) -> str:
+    for unit, word in _UNITS:
+        text = unit.sub(word, text)
     return text

@@ -26,6 +26,7 @@ CHECKS: tuple[Callable[[Machine], Iterable[Finding]], ...] = (
     surroundings.check_proxies,
     surroundings.check_encodings,
     surroundings.check_git,
+    surroundings.check_trackers,
 )
 
 

@@ -34,6 +34,9 @@ class TorchFacts:
 
     sees_gpu: bool = False
     supports_bf16: bool | None = None
+    """Of the GPU."""
+
+    cpu_supports_bf16: bool | None = None
     has_mps: bool = False
 
 
@@ -64,6 +67,18 @@ class Answer:
     """None: no answer."""
 
     error: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrackerClient:
+    """What `report_to` needs of this environment for one tracker."""
+
+    name: str
+    missing: tuple[str, ...]
+    """Requirements that are not met, each with what is wrong."""
+
+    command: str
+    """What installs it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -100,3 +115,4 @@ class Machine:
     """Of files opened without saying one."""
 
     git: str | None = None
+    trackers: tuple[TrackerClient, ...] = ()

@@ -17,9 +17,10 @@ from pathlib import Path
 from typing import Any
 
 from bakeoff.base import process
+from bakeoff.base.cores import num_cores
 from bakeoff.base.hub_access import HubAccess, HubAddress
 from bakeoff.base.network import client, transport_errors
-from bakeoff.doctor.machine import Answer, Folder, Gpu, Machine, System, TorchFacts
+from bakeoff.doctor.machine import Answer, Folder, Gpu, Machine, System, TorchFacts, TrackerClient
 
 AUTODL_DATA_DISK = Path("/root/autodl-tmp")
 _HUB_SECONDS = 5.0
@@ -41,6 +42,8 @@ else:
         "cuda_version": torch.version.cuda,
         "sees_gpu": sees,
         "supports_bf16": torch.cuda.is_bf16_supported(including_emulation=False) if sees else None,
+        "cpu_supports_bf16": torch.backends.mkldnn.is_available()
+        and torch.ops.mkldnn._is_mkldnn_bf16_supported(),
         "has_mps": torch.backends.mps.is_available(),
     }))
 """
@@ -73,6 +76,7 @@ class Surroundings:
     hub: HubAccess
     console_encoding: str
     file_encoding: str
+    trackers: tuple[TrackerClient, ...]
 
 
 def real_readers() -> Readers:
@@ -98,7 +102,7 @@ def read_machine(around: Surroundings, readers: Readers) -> Machine:
         driver=driver,
         driver_cuda=cuda,
         torch=torch.result(),
-        num_cores=_num_cores(),
+        num_cores=num_cores(),
         memory_bytes=memory[0],
         available_memory_bytes=memory[1],
         folders=tuple(_folders(around, readers)),
@@ -110,22 +114,13 @@ def read_machine(around: Surroundings, readers: Readers) -> Machine:
         console_encoding=around.console_encoding,
         file_encoding=around.file_encoding,
         git=readers.capture(["git", "--version"], 10.0),
+        trackers=around.trackers,
     )
 
 
 def _system() -> System:
     name = platform.system()
     return "Windows" if name == "Windows" else "Darwin" if name == "Darwin" else "Linux"
-
-
-def _num_cores() -> int:
-    import psutil  # noqa: PLC0415 - slow to import
-
-    return (
-        len(psutil.Process().cpu_affinity())
-        if hasattr(psutil.Process, "cpu_affinity")
-        else (psutil.cpu_count() or 1)
-    )
 
 
 def _memory() -> tuple[int, int]:

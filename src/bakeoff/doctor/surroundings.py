@@ -1,4 +1,4 @@
-"""Hubs, environment variables, encodings and git."""
+"""Hubs, environment variables, encodings, git and trackers."""
 
 import re
 from collections.abc import Iterator
@@ -194,3 +194,25 @@ def check_git(machine: Machine) -> Iterator[Finding]:
             text="git is missing: records cannot name the commit that they were made with",
             command=install(machine.system, linux="git", windows="Git.Git"),
         )
+
+
+def check_trackers(machine: Machine) -> Iterator[Finding]:
+    """No recipe is looked at here: who sets a tracker's variables wants to use it."""
+    ready = [client.name for client in machine.trackers if not client.missing]
+    if ready:
+        yield Finding(
+            check="trackers", verdict="ok", text=f"`report_to` may name {', '.join(ready)}"
+        )
+    for client in machine.trackers:
+        prefix = f"{client.name.upper()}_"
+        variable = next(
+            (name for name in sorted(machine.environment) if name.startswith(prefix)), None
+        )
+        if client.missing and variable is not None:
+            yield Finding(
+                check="trackers",
+                verdict="warning",
+                text=f"{variable} is set, but `report_to: {client.name}` needs "
+                f"{', '.join(client.missing)}",
+                command=client.command,
+            )

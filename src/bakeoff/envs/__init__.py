@@ -14,5 +14,6 @@ ENVIRONMENTS: Registry[EnvSpec] = Registry(
         "swift": "bakeoff.envs.swift:SPEC",
         "vllm": "bakeoff.envs.vllm:SPEC",
         "vllm-cpu": "bakeoff.envs.vllm:CPU_SPEC",
+        "llamacpp": "bakeoff.envs.llamacpp:SPEC",
     },
 )

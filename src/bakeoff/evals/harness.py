@@ -9,11 +9,12 @@ from bakeoff.evals.task_file import TASK_NAME, asks_by_chat_template, render_tas
 from bakeoff.interfaces import Inputs
 from bakeoff.schema.chat_template import CHAT_DATE
 from bakeoff.schema.events import Event, read_events_file
-from bakeoff.schema.plan import OWN_TASK, EvalPlan, Launch, Problem
+from bakeoff.schema.plan import OWN_TASK, EvalPlan, Launch, Problem, World
 from bakeoff.schema.results import EvalResult
 from bakeoff.worker_launch import OFFLINE, worker_launch
 
 _TASK_FOLDER = PurePosixPath("task")
+_AS_LONG_AS_IT_TAKES = str(30 * 24 * 3600)
 
 
 class HarnessEngine:
@@ -30,6 +31,14 @@ class HarnessEngine:
     environment: ClassVar[str | None] = None
 
     def check(self, plan: EvalPlan) -> Sequence[Problem]:
+        if plan.world_size > 1 and plan.device == "mps":
+            return [
+                Problem(
+                    key="evaluate.world_size",
+                    message="a Mac has one GPU, which several processes would slow down",
+                    hint="set `evaluate.world_size: 1`",
+                )
+            ]
         if plan.task == OWN_TASK:
             return check_prompt(plan.prompt)
         if not all(letter.isalnum() or letter in "_-." for letter in plan.task):
@@ -57,8 +66,13 @@ class HarnessEngine:
             )
         local = own or plan.task_data is not None
         env = {"TOKENIZERS_PARALLELISM": "false", **(OFFLINE if local else {})}
+        world = None
+        if plan.world_size > 1:
+            # The first that is done waits for the last, however long that takes.
+            env["BAKEOFF_EXCHANGE_SECONDS"] = _AS_LONG_AS_IT_TAKES
+            world = World(devices_per_node=plan.world_size)
         return worker_launch(
-            "evaluate", _job(plan, inputs), python=inputs.python, env=env, files=files
+            "evaluate", _job(plan, inputs), python=inputs.python, env=env, files=files, world=world
         )
 
     def read_events(self, run_dir: Path) -> Iterator[Event]:

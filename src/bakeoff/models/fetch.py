@@ -6,7 +6,8 @@ from pathlib import Path
 from bakeoff.base.hashing import digest_json
 from bakeoff.base.hub import HubAccess, Report, folder_name, say_nothing
 from bakeoff.base.locks import locked
-from bakeoff.models.files import model_files
+from bakeoff.models.files import MANIFEST, model_files
+from bakeoff.models.shortened import VERSION, shorten, shortening_of
 from bakeoff.models.sources import Surroundings, source_of
 from bakeoff.schema.plan import Launch
 from bakeoff.schema.recipe_subject import ModelSpec
@@ -30,19 +31,39 @@ def fingerprint(spec: ModelSpec, *, base_dir: Path, cache_dir: Path | None = Non
     """
     source = source_of(spec, base_dir)
     content = source.fingerprint(spec, base_dir=base_dir, cache_dir=cache_dir)
-    return digest_json([content, spec.trust_remote_code])
+    if spec.num_hidden_layers is None:
+        return digest_json([content, spec.trust_remote_code])
+    folder = cache_dir and source.locate(spec, base_dir=base_dir, cache_dir=cache_dir)
+    if folder:  # too many are a mistake that can be told before anything is done
+        shortening_of(folder, spec)
+    return digest_json([content, spec.trust_remote_code, spec.num_hidden_layers, VERSION])
 
 
 def locate(spec: ModelSpec, *, base_dir: Path, cache_dir: Path) -> Path | None:
     """The model's folder if it is on disk and whole, without bringing it there."""
+    whole = locate_whole(spec, base_dir=base_dir, cache_dir=cache_dir)
+    asked = shortening_of(whole, spec) if whole is not None else None
+    if asked is None:
+        return whole
+    target = asked.target(cache_dir)
+    return target if target == whole or (target / MANIFEST).exists() else None
+
+
+def locate_whole(spec: ModelSpec, *, base_dir: Path, cache_dir: Path) -> Path | None:
+    """As :func:`locate`, of the model with all of its layers."""
     return source_of(spec, base_dir).locate(spec, base_dir=base_dir, cache_dir=cache_dir)
 
 
 def num_bytes(spec: ModelSpec, *, base_dir: Path, cache_dir: Path, hub: HubAccess) -> int | None:
-    """Size of the model's files, on disk or still to be fetched; None when it cannot be told."""
-    source = source_of(spec, base_dir)
-    folder = source.locate(spec, base_dir=base_dir, cache_dir=cache_dir)
+    """Size of the model's files, on disk or still to be fetched; None when it cannot be told.
+
+    Of a copy with fewer layers that is still to be made, the size of the whole model.
+    """
+    folder = locate(spec, base_dir=base_dir, cache_dir=cache_dir) or locate_whole(
+        spec, base_dir=base_dir, cache_dir=cache_dir
+    )
     if folder is None:
+        source = source_of(spec, base_dir)
         return source.num_bytes_to_fetch(spec, cache_dir=cache_dir, hub=hub)
     if not folder.is_dir():
         return None
@@ -83,4 +104,6 @@ def fetch(
     with locked(
         lock_path, lambda: report(0, 0, f"waiting for another process that fetches {spec.source}")
     ):
-        return source.fetch(spec, surroundings)
+        folder, manifest = source.fetch(spec, surroundings)
+        asked = shortening_of(folder, spec)
+        return (folder, manifest) if asked is None else shorten(asked, manifest, cache_dir)

@@ -79,6 +79,7 @@ def evaluations(
                     top_p=spec.top_p,
                     until=spec.until,
                     batch_size=spec.batch_size,
+                    world_size=spec.world_size,
                     engine=spec.engine,
                     precision=spec.precision,
                     merged=spec.merged and (subject.train_id or subject.adapter) is not None,
@@ -128,4 +129,6 @@ def _eval_id(step: EvalPlan, asked: str | None, version: int) -> str:
     }
     if step.split == "test":
         unread.add("split")
+    if step.world_size == 1:
+        unread.add("world_size")
     return short_id([version, asked, step.model_dump(mode="json", exclude=unread)])

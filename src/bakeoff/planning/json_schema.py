@@ -9,8 +9,8 @@ _FIXED = {"name"}
 """Keys that cannot be an axis."""
 
 _ONE_FOR_ALL = {
-    "HubSpec", "PlacesSpec", "RaySpec", "SearchSpec", "BudgetSpec", "ConfirmSpec", "Dimension",
-    "TransferSpec",
+    "HubSpec", "PlacesSpec", "RaySpec", "SlurmSpec", "SearchSpec", "BudgetSpec", "ConfirmSpec",
+    "Dimension", "TransferSpec",
 }  # fmt: skip
 """Blocks that are the same for every cell of a study."""
 

@@ -91,6 +91,12 @@ def make_shape(**fields: Any) -> ModelShape:
     )
 
 
+def with_layers(shape: ModelShape, layers: int) -> ModelShape:
+    """The same model with so many layers."""
+    counted = {"parameters", "largest_parameter"}
+    return make_shape(**{**shape.model_dump(exclude=counted), "layers": layers})
+
+
 def linear_layers(shape: ModelShape) -> list[tuple[str, int, int]]:
     """The matrices of one layer: name, inputs, outputs; names are those of Llama."""
     query, key = shape.heads * shape.head_size, shape.key_heads * shape.head_size

@@ -80,7 +80,7 @@ def step_time(work: Work, exchanged: Exchanged, cluster: Cluster, efficiency: fl
         once = behind == "nothing"
         times = max([one.times for one in meanwhile], default=1 if once else work.accumulation)
         sent = sum(_seconds(one, work, exchanged, cluster) for one in meanwhile)
-        pieces = _pieces(meanwhile, work, exchanged)
+        pieces = _pieces(meanwhile, work)
         alone = times * _exposed(sent, computing, pieces)
         exposed += alone
         waited += times * _exposed(sent + to_host[behind], computing, pieces) - alone
@@ -101,14 +101,14 @@ def _exposed(exchange: float, computing: float, pieces: int) -> float:
 
 def _seconds(one: Collective, work: Work, exchanged: Exchanged, cluster: Cluster) -> float:
     """Of one time, in all of its pieces."""
-    pieces = _pieces([one], work, exchanged)
+    pieces = _pieces([one], work)
     each = seconds_of(one.kind, one.num_bytes / pieces, exchanged.num_processes, cluster)
     return pieces * each
 
 
-def _pieces(some: list[Collective], work: Work, exchanged: Exchanged) -> int:
+def _pieces(some: list[Collective], work: Work) -> int:
     """Messages that tensors go in: layers and what is outside of them, or buckets."""
-    if exchanged.strategy.startswith(("zero3", "fsdp")):
+    if work.shards.gathers_layers:
         return work.shape.layers + 1
     bucket: float = work.shards.bucket_numbers * work.weight_bytes or _DDP_BUCKET_BYTES
     return max([round(one.num_bytes / bucket + 0.5) for one in some], default=1)

@@ -6,7 +6,9 @@ a picture inside a page follows its light or dark theme.
 """
 
 import json
+import re
 import textwrap
+import unicodedata
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -176,7 +178,7 @@ def format_chart(rows: Sequence[Row]) -> "alt.LayerChart | None":
     scale = alt.Scale(domain=[0, 1.1 * max(row["value"] for row in data) or 1], nice=False)
     axis = alt.Axis(format=".0%", tickCount=5)
     x = alt.X("value:Q", title="right answers", scale=scale, axis=axis)
-    base = alt.Chart(inline(data)).encode(y=names_axis(data), x=x)
+    base = alt.Chart(inline(data)).encode(y=names_axis(data, has_bands=False), x=x)
     colour = colour_scale("way", dict(zip(ways.values(), SERIES, strict=False)))
     shapes = alt.Scale(domain=list(ways.values()), range=["circle", "diamond"])
     shape = alt.Shape("way:N", scale=shapes, legend=alt.Legend(title=None))
@@ -279,7 +281,8 @@ def _bar_chart(
     )
 
 
-def names_axis(data: Data) -> "alt.Y":
+def names_axis(data: Data, *, has_bands: bool = True) -> "alt.Y":
+    """Points alone have no bands to keep apart."""
     import altair as alt  # noqa: PLC0415
 
     names = list(dict.fromkeys(row["name"] for row in data))
@@ -293,7 +296,8 @@ def names_axis(data: Data) -> "alt.Y":
         # Lines by name, because the name itself must stay whole: it tells the rows apart.
         labelExpr=f"{json.dumps({name: lines_of(name) for name in names})}[datum.label]",
     )
-    return alt.Y("name:N", sort=names, axis=axis, scale=alt.Scale(paddingInner=0.25))
+    scale = alt.Scale(paddingInner=0.25) if has_bands else alt.Undefined
+    return alt.Y("name:N", sort=names, axis=axis, scale=scale)
 
 
 def _crowded(data: Data) -> bool:
@@ -302,8 +306,18 @@ def _crowded(data: Data) -> bool:
 
 def lines_of(name: str) -> list[str]:
     """An axis that cuts a name cuts what tells it from its neighbours; so it gets three lines."""
-    placeholder = " \N{HORIZONTAL ELLIPSIS}"
-    return textwrap.wrap(name, _LABEL_WIDTH, max_lines=3, placeholder=placeholder) or [name]
+    lines = [""]
+    for part in re.split(r"(?<=，)|(?<=, )", name):
+        if lines[-1] and _wide(lines[-1] + part.rstrip()) > _LABEL_WIDTH:
+            lines.append("")
+        lines[-1] += part
+    found = [piece for line in lines for piece in textwrap.wrap(line, _LABEL_WIDTH)] or [name]
+    return found if len(found) <= 3 else [*found[:2], f"{found[2]} \N{HORIZONTAL ELLIPSIS}"]
+
+
+def _wide(text: str) -> float:
+    """In letters; a Chinese character is as wide as two and a half."""
+    return sum(2.5 if unicodedata.east_asian_width(sign) in ("W", "F") else 1 for sign in text)
 
 
 def inline(data: Data) -> "alt.InlineData":

@@ -157,8 +157,10 @@ def pareto_chart(rows: Sequence[Row], cost: str) -> "alt.LayerChart | None":
         ),
         base.mark_point(filled=True, size=110, opacity=1).encode(y=y, tooltip=hover),
     ]
+    # Names of many lie over each other; those of the front are what one looks for.
+    named = base if len(data) <= 4 else base.transform_filter("datum.front")
     if len(data) <= 12:
-        layers.append(base.mark_text(dy=-14, fontSize=12).encode(y=y, text="name:N"))
+        layers.append(named.mark_text(dy=-14, fontSize=12).encode(y=y, text="name:N"))
     return charts.styled(layers, _HEIGHT)
 
 

@@ -12,7 +12,7 @@ from bakeoff import __version__
 from bakeoff.compare.losses import LossRow, loss_rows
 from bakeoff.compare.strategies import compare_strategies
 from bakeoff.report import charts
-from bakeoff.report.figures import Figure, draw
+from bakeoff.report.figures import Figure
 from bakeoff.report.strategy_chart import strategy_chart
 from bakeoff.report.table import markdown_table
 from bakeoff.report.timeline import Timeline, timelines
@@ -160,18 +160,18 @@ def _draw_all(view: View, losses: Sequence[LossRow], found: Sequence[Timeline]) 
         chart = drawing.chart(view.rows)
         if chart is not None:
             key, title, caption = drawing.key, drawing.title, drawing.caption
-            yield draw(chart, key=key, title=title, caption=caption)
+            yield Figure(chart=chart, key=key, title=title, caption=caption)
     chart = charts.loss_chart(losses)
     if chart is not None:
         caption = "Thin: each step of training; thick: its running mean; dots: validation."
-        yield draw(chart, key=_LOSS, title="Loss", caption=caption)
+        yield Figure(chart=chart, key=_LOSS, title="Loss", caption=caption)
     over_time = timeline_chart(found)
     if over_time is not None:
         caption = (
             "Sampled from outside the trainer, over its whole process tree; colours are what the "
             "trainer was doing. Time and memory have the same scale in all panels."
         )
-        yield draw(over_time, key=_TIMELINE, title="Memory over time", caption=caption)
+        yield Figure(chart=over_time, key=_TIMELINE, title="Memory over time", caption=caption)
 
 
 def _strategies_figure(records: Sequence[Record]) -> Iterator[Figure]:
@@ -181,7 +181,7 @@ def _strategies_figure(records: Sequence[Record]) -> Iterator[Figure]:
             "Memory of the process that needs most against the time of a step. Green: no other "
             "strategy needs less of both (the Pareto front)."
         )
-        yield draw(chart, key=_STRATEGIES, title="Memory against time", caption=caption)
+        yield Figure(chart=chart, key=_STRATEGIES, title="Memory against time", caption=caption)
 
 
 @cache

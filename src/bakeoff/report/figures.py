@@ -4,6 +4,7 @@ import html
 import json
 import re
 from dataclasses import dataclass
+from functools import cached_property
 from typing import TYPE_CHECKING
 
 from bakeoff.report import charts
@@ -24,32 +25,36 @@ STYLE_VARIABLES = {
 _PNG_SCALE = 2.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Figure:
-    """One picture with what it shows in words."""
+    """One picture with what it shows in words; drawn when it is asked for."""
 
+    chart: "alt.LayerChart | alt.VConcatChart"
     key: str
     title: str
     caption: str
-    svg: str
-    """To stand inside a page: coloured by its style variables, with a title for screen readers."""
 
-    png: bytes
+    @cached_property
+    def svg(self) -> str:
+        """To stand inside a page: coloured by its style variables, with a title to be read out."""
+        return embeddable(self._drawn, key=self.key, title=f"{self.title}. {self.caption}")
 
+    @cached_property
+    def png(self) -> bytes:
+        import vl_convert  # noqa: PLC0415 - starts a JavaScript engine
 
-def draw(
-    chart: "alt.LayerChart | alt.VConcatChart", *, key: str, title: str, caption: str
-) -> Figure:
-    """Make the PNG and the SVG."""
-    import vl_convert  # noqa: PLC0415 - starts a JavaScript engine
+        png: bytes = vl_convert.svg_to_png(self._drawn, scale=_PNG_SCALE)
+        return png
 
-    spec = chart.to_dict()
-    if not json.dumps(spec, ensure_ascii=False).isascii():
-        spec["config"]["font"] = charts.WIDE_FONT
-    drawn = vl_convert.vegalite_to_svg(spec)
-    png = vl_convert.svg_to_png(drawn, scale=_PNG_SCALE)
-    svg = embeddable(drawn, key=key, title=f"{title}. {caption}")
-    return Figure(key=key, title=title, caption=caption, svg=svg, png=png)
+    @cached_property
+    def _drawn(self) -> str:
+        import vl_convert  # noqa: PLC0415 - starts a JavaScript engine
+
+        spec = self.chart.to_dict()
+        if not json.dumps(spec, ensure_ascii=False).isascii():
+            spec["config"]["font"] = charts.WIDE_FONT
+        svg: str = vl_convert.vegalite_to_svg(spec)
+        return svg
 
 
 def embeddable(svg: str, *, key: str, title: str) -> str:

@@ -18,7 +18,8 @@ from bakeoff.compare.frameworks import (
     same_batches,
 )
 from bakeoff.compare.names import BUILTIN, name_cell, varying_axes
-from bakeoff.compare.verdict import verdict
+from bakeoff.compare.phrases import PHRASES, Voice
+from bakeoff.compare.verdict import capitalised, verdict
 from bakeoff.schema.figures import peak_memory
 from bakeoff.schema.record import Record
 
@@ -202,30 +203,49 @@ def _interval(score: Score) -> str:
     return f"{numbers.points(low, signed=False)} to {numbers.points(high, signed=False)}"
 
 
-def score_verdicts(side: SideBySide, num_tests: int) -> list[str]:
+def score_verdicts(side: SideBySide, num_tests: int, voice: Voice) -> list[str]:
     """Each difference in whole sentences, with what the test could have shown."""
     several = len(_asked(side)) > 1
     return [
         f"{score_label(side, score)}: {text}" if several else text
         for score in side.scores
-        if (text := _verdict(side, score, num_tests))
+        if (text := _verdict(side, score, num_tests, voice))
     ]
 
 
-def _verdict(side: SideBySide, score: Score, num_tests: int) -> str:
-    names = (f"the model from {_title(side, score)}", f"the model from {in_text(side.reference)}")
+def _verdict(side: SideBySide, score: Score, num_tests: int, voice: Voice) -> str:
+    words = PHRASES[voice.language]
+    model, baseline = (
+        words["model_from"].format(trainer=voice.name(title))
+        for title in (_title(side, score), in_text(side.reference))
+    )
     if score.paired is not None:
-        return verdict(score.paired, names=names, p_adjusted=score.p_adjusted, num_tests=num_tests)
+        return verdict(
+            score.paired,
+            names=(model, baseline),
+            p_adjusted=score.p_adjusted,
+            num_tests=num_tests,
+            language=voice.language,
+        )
     if score.difference is None or score.interval is None or score.reference_accuracy is None:
         return ""
-    decided = not score.interval.low <= 0 <= score.interval.high
-    own = numbers.percent(score.reference_accuracy + score.difference)
-    return (
-        f"The model from {_title(side, score)} answers {own} right on average over "
-        f"{len(score.accuracies)} seeds, {names[1]} {numbers.percent(score.reference_accuracy)}: "
-        f"{numbers.points(score.difference)} points (95 % interval {_interval(score)} with seeds "
-        f"and questions both drawn again){'' if decided else ', which may be chance'}."
+    low, high = score.interval.low, score.interval.high
+    # A difference for the worse is told as a better one is: by its sign.
+    text = words["undecided" if low <= 0 <= high else "better"].format(
+        answers=words["over_seeds"].format(
+            model=capitalised(model),
+            model_share=numbers.percent(score.reference_accuracy + score.difference),
+            num_seeds=len(score.accuracies),
+            baseline=baseline,
+            baseline_share=numbers.percent(score.reference_accuracy),
+        ),
+        shown=words["shown_over_seeds"].format(
+            difference=numbers.points(score.difference),
+            low=numbers.points(low, signed=False),
+            high=numbers.points(high, signed=False),
+        ),
     )
+    return text + words["stop"]
 
 
 def _title(side: SideBySide, score: Score) -> str:

@@ -16,6 +16,7 @@ from bakeoff.compare.frameworks import (
     same_batches,
 )
 from bakeoff.compare.names import BUILTIN
+from bakeoff.compare.phrases import ENGLISH, Voice
 from bakeoff.report.framework_words import (
     basis,
     costs,
@@ -55,14 +56,14 @@ class FrameworksPart:
     """What the trainers were set to differently; None: nothing that more than one reports."""
 
 
-def frameworks_parts(sides: Sequence[SideBySide]) -> list[FrameworksPart]:
+def frameworks_parts(sides: Sequence[SideBySide], voice: Voice = ENGLISH) -> list[FrameworksPart]:
     tests = num_tests(sides)
     return [
         FrameworksPart(
             heading=heading if len(sides) > 1 else "",
             sentences=[
                 *filter(None, (same_work(side), unlike_work(side), costs(side))),
-                *score_verdicts(side, tests),
+                *score_verdicts(side, tests, voice),
             ],
             table=_table(side, tests),
             settings=_settings_table(side),

@@ -7,7 +7,7 @@ from pathlib import Path
 from bakeoff.compare import numbers
 from bakeoff.compare.search_words import TITLES, show_score, show_value, show_values
 from bakeoff.report.document import ReportPaths
-from bakeoff.report.figures import Figure, draw
+from bakeoff.report.figures import Figure
 from bakeoff.report.page import Page, Section, Verdict, write_page
 from bakeoff.report.search_charts import (
     front_chart,
@@ -99,8 +99,8 @@ def _sections(result: SearchResult) -> Iterator[Section | None]:
 def _pictures(result: SearchResult, title: str) -> Iterator[Figure]:
     chart = history_chart(result, title)
     if chart is not None:
-        yield draw(
-            chart,
+        yield Figure(
+            chart=chart,
             key="history",
             title="Trial by trial",
             caption="The line is the best so far. What was ended early or diverged lies on the "
@@ -110,12 +110,13 @@ def _pictures(result: SearchResult, title: str) -> Iterator[Figure]:
         chart = slice_chart(result, key, title)
         if chart is not None:
             is_rate = key.endswith("learning_rate")
-            yield draw(
-                chart,
+            meant = ", of the training that is meant, dots of the proxy" if result.proxy else ""
+            yield Figure(
+                chart=chart,
                 key=f"slice-{index}",
                 title="Learning-rate curve" if is_rate else f"Slice: {key}",
                 caption="One point a trial; the other settings differ as well. Diamonds are means "
-                "over further seeds, with their range.",
+                f"over further seeds, with their range{meant}.",
             )
 
 
@@ -187,7 +188,7 @@ def _front(result: SearchResult) -> Section:
     figures = []
     if chart is not None:
         caption = "No other trial is better in both of what is green. One seed each."
-        figures = [draw(chart, key="front", title="Pareto front", caption=caption)]
+        figures = [Figure(chart=chart, key="front", title="Pareto front", caption=caption)]
     return Section(heading="The front", tables=[Table(columns, rows)], figures=figures)
 
 
@@ -199,7 +200,7 @@ def _importance(result: SearchResult) -> Section | None:
         "PED-ANOVA (Watanabe et al. 2023): what tells the better half of the trials apart; those "
         "that were ended early count as the worse. With so few trials the order is a hint."
     )
-    figure = draw(chart, key="importance", title="Importance", caption=caption)
+    figure = Figure(chart=chart, key="importance", title="Importance", caption=caption)
     return Section(heading="What mattered", figures=[figure])
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 from bakeoff.compare import numbers
 from bakeoff.compare.transfer_words import context_words, factor, rate, verdict_words
 from bakeoff.report.document import ReportPaths
-from bakeoff.report.figures import Figure, draw
+from bakeoff.report.figures import Figure
 from bakeoff.report.page import Page, Section, Verdict, write_page
 from bakeoff.report.table import Cell, Column, Table, cells
 from bakeoff.report.transfer_charts import curves_chart, overlay_chart, regret_chart
@@ -93,8 +93,8 @@ def _sections(result: TransferResult) -> Iterator[Section]:
 def _curve_figures(result: TransferResult) -> Iterator[Figure]:
     chart = curves_chart(result.curves)
     if chart is not None:
-        yield draw(
-            chart,
+        yield Figure(
+            chart=chart,
             key="curves",
             title="Loss over the learning rate",
             caption="Rings: seeds, what each adds at all rates taken out; dots: their mean; thick: "
@@ -103,8 +103,8 @@ def _curve_figures(result: TransferResult) -> Iterator[Figure]:
         )
     chart = overlay_chart(result.curves)
     if chart is not None:
-        yield draw(
-            chart,
+        yield Figure(
+            chart=chart,
             key="overlay",
             title="One shape?",
             caption="Each curve in units of its own optimum: where they lie on each other, what "
@@ -115,8 +115,8 @@ def _curve_figures(result: TransferResult) -> Iterator[Figure]:
 def _regret_figure(result: TransferResult) -> Iterator[Figure]:
     chart = regret_chart(result)
     if chart is not None:
-        yield draw(
-            chart,
+        yield Figure(
+            chart=chart,
             key="regret",
             title="Regret",
             caption="With seeds that no rate was chosen by; 95 % intervals over them. The dashed "

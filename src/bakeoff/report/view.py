@@ -1,6 +1,6 @@
 """Everything that a report says, as plain values; the templates only lay it out."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +9,7 @@ from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.frameworks import SideBySide, side_by_side
 from bakeoff.compare.names import is_base, name_runs, named_in_text
 from bakeoff.compare.pairs import MOST_MODELS, trained_pairs
-from bakeoff.compare.phrases import Language
+from bakeoff.compare.phrases import ENGLISH, Voice
 from bakeoff.compare.repeats import without_repeats
 from bakeoff.compare.seeds import is_grouped, num_seeds, seed_groups
 from bakeoff.compare.strategies import compare_strategies
@@ -77,17 +77,6 @@ class View:
     overrides: list[str]
 
 
-@dataclass(frozen=True)
-class Voice:
-    """In which language verdicts are told, and what a run's name is in it."""
-
-    language: Language
-    name: Callable[[str], str]
-
-
-ENGLISH = Voice("en", str)
-
-
 def make_view(  # noqa: PLR0913 - the last five are facts of the study, none of them needed
     study: str,
     records: Sequence[Record],
@@ -115,7 +104,7 @@ def make_view(  # noqa: PLR0913 - the last five are facts of the study, none of 
         warnings=list(_warnings(records, rows, names)),
         rows=rows,
         results=results.results_table(rows) if rows else None,
-        frameworks=frameworks_parts(sides),
+        frameworks=frameworks_parts(sides, voice),
         strategies=strategies_parts(compare_strategies(records)),
         filters=results.filters_table(rows),
         format_sentences=results.format_sentences(format_shares(rows)),

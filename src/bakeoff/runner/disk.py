@@ -74,7 +74,7 @@ def disk_needs(
             sizes[step.id] = _model_bytes(step, study, workspace)
             size = sizes[step.id]
             if step_name(step) not in done and size is not None:
-                yield DiskNeed(workspace.cache_dir, f"model {step.model.source}", size)
+                yield DiskNeed(workspace.cache_dir, f"model {step.model.title}", size)
     left = [
         step
         for step in study.plan.steps

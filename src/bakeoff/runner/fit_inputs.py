@@ -16,7 +16,7 @@ from bakeoff.predict.device import (
     replace_memory,
 )
 from bakeoff.predict.gpus import GPUS, find_gpu, match_device_name
-from bakeoff.predict.shape import known_shape, shape_of_config
+from bakeoff.predict.shape import known_shape, shape_of_config, with_layers
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import ModelStep
@@ -32,10 +32,13 @@ _QUERY = (
 
 def shape_of_step(step: ModelStep, study: PreparedStudy, workspace: Workspace) -> ModelShape | None:
     """From the model's files if they are here, else from the table of well-known models."""
-    folder = folder_of(step, study, workspace)
+    folder = models.locate_whole(step.model, base_dir=study.base_dir, cache_dir=workspace.cache_dir)
     if folder is not None and (folder / "config.json").is_file():
-        return shape_of_config(read_json(folder / "config.json"), name=step.model.source)
-    return known_shape(step.model.source.removeprefix("builtin:"))
+        shape = shape_of_config(read_json(folder / "config.json"), name=step.model.source)
+    else:
+        shape = known_shape(step.model.source.removeprefix("builtin:"))
+    layers = step.model.num_hidden_layers
+    return shape if shape is None or layers is None else with_layers(shape, layers)
 
 
 def folder_of(step: ModelStep, study: PreparedStudy, workspace: Workspace) -> Path | None:

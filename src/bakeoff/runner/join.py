@@ -7,7 +7,7 @@ the others at `exchange.rendezvous`.
 import os
 import socket
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 
 from bakeoff.base.files import read_json, write_json_atomic
@@ -26,6 +26,11 @@ def offer_to_machines(launch: Launch, run_dir: Path, workspace: Workspace) -> st
     offered = launch.model_copy(update={"env": env, "files": {}})
     write_json_atomic(run_dir / OFFER, offered.model_dump(mode="json"))
     return f"waiting for the other machines: run `bakeoff join {run_dir.parent.resolve()}` on each"
+
+
+def withdraw_offer(run_dir: Path) -> None:
+    """Of a run that was given up: nobody is to join it any more."""
+    (run_dir / OFFER).unlink(missing_ok=True)
 
 
 def waiting_runs(runs_dir: Path) -> Iterator[Path]:
@@ -47,7 +52,12 @@ def join_run(run_dir: Path, *, environment: Mapping[str, str]) -> int:
 
 
 def join_runs(
-    runs_dir: Path, *, environment: Mapping[str, str], once: bool, say: Callable[[str], None]
+    runs_dir: Path,
+    *,
+    environment: Mapping[str, str],
+    once: bool,
+    say: Callable[[str], None],
+    only: Collection[str] | None = None,
 ) -> int:
     """Join each run as it is offered, until interrupted; the exit code of the last.
 
@@ -56,11 +66,14 @@ def join_runs(
         environment: What the processes inherit.
         once: End after one run.
         say: Told what happens.
+        only: Names of the runs that are joined; None: all.
     """
     seen: set[tuple[Path, float]] = set()
     say(f"waiting for a training of several machines in {runs_dir}")
     while True:
         for run_dir in waiting_runs(runs_dir):
+            if only is not None and run_dir.name not in only:
+                continue
             # Offered anew, after a machine was lost say, it is joined anew.
             offer = run_dir, (run_dir / OFFER).stat().st_mtime
             if offer in seen:

@@ -1,33 +1,173 @@
-"""Studies on a Ray cluster: one task for each training with its evaluations, side by side.
+"""A Ray cluster, by Ray's own API: placement, resources, retries of what is lost."""
 
-Ray decides where a task runs, starts it again when its process or machine is lost, and frees its
-resources; this module cuts a plan into tasks and puts the results into the one store. A task runs
-in the driver's runs folder where its machine shares it, else its folders are sent back.
-"""
-
-import secrets
-import uuid
-from collections.abc import Iterator, Sequence
+import socket
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 from bakeoff.base.errors import RunError, UserError
-from bakeoff.base.files import write_text_atomic
-from bakeoff.base.locks import locked
-from bakeoff.runner.observer import Observer, Position
-from bakeoff.runner.prepare import PreparedStudy
-from bakeoff.runner.process_run import lock_of
-from bakeoff.runner.ray_task import Done, Part, do_part, unpack
-from bakeoff.runner.study import StudyOutcome, StudyRunner
-from bakeoff.runner.workspace import Workspace
-from bakeoff.schema.plan import EvalPlan, Plan, Step, TrainPlan, run_name
+from bakeoff.runner.cluster import Machine, gpus_needed, machines_needed
+from bakeoff.runner.cluster_task import Done, Part, do_part, join_part
+from bakeoff.runner.join import withdraw_offer
+from bakeoff.schema.plan import run_name
 from bakeoff.schema.recipe_machine import RaySpec
-from bakeoff.schema.record import Record
-from bakeoff.store.runs import Store
 
-_WAIT_SECONDS = 1.0
+
+@dataclass(frozen=True)
+class _Job:
+    """One task, or one on each of several machines that do a training together."""
+
+    first: Any
+    others: tuple[Any, ...] = ()
+    machines: Any = None
+    """Ray's placement group of the several."""
+
+
+@dataclass(frozen=True)
+class RayCluster:
+    """A ``Cluster``."""
+
+    ray: Any
+    spec: RaySpec
+
+    def submit(self, part: Part) -> _Job:
+        num_machines = machines_needed(part.study.plan)
+        if num_machines > 1:
+            return self._submit_to_several(part, num_machines)
+        strategy = "SPREAD" if self.spec.spread else "DEFAULT"
+        return _Job(self._task(_do_part, part, strategy).remote(part))
+
+    def _submit_to_several(self, part: Part, num_machines: int) -> _Job:
+        for step in part.study.plan.runs:  # what an earlier attempt offered is given up
+            withdraw_offer(part.workspace.runs_dir / run_name(step))
+        util = self.ray.util
+        machines = util.placement_group(
+            [self._resources(part)] * num_machines,
+            strategy="SPREAD" if self.spec.spread else "PACK",
+        )
+        strategies = [
+            util.scheduling_strategies.PlacementGroupSchedulingStrategy(
+                placement_group=machines, placement_group_bundle_index=index
+            )
+            for index in range(num_machines)
+        ]
+        first = self._task(_do_part_first, part, strategies[0]).remote(part)
+        others = [self._task(_join_part, part, where).remote(part) for where in strategies[1:]]
+        return _Job(first, tuple(others), machines)
+
+    def _task(self, function: Callable[..., Any], part: Part, where: Any) -> Any:
+        asked = self._resources(part)
+        return self.ray.remote(function).options(
+            name=f"bakeoff {part.study.plan.study}",
+            num_cpus=asked["CPU"],
+            num_gpus=asked.get("GPU", 0),
+            memory=asked.get("memory"),
+            resources=self.spec.resources or None,
+            scheduling_strategy=where,
+            max_retries=self.spec.retries,
+            retry_exceptions=False,  # a run that fails is a result
+        )
+
+    def _resources(self, part: Part) -> dict[str, float]:
+        """What each machine must have for a part, in Ray's words."""
+        spec = self.spec
+        gpus = gpus_needed(part.study.plan) if spec.gpus_per_run is None else spec.gpus_per_run
+        memory = spec.memory_gb_per_run
+        return {
+            "CPU": spec.cpus_per_run,
+            **({"GPU": gpus} if gpus else {}),
+            **({} if memory is None else {"memory": int(memory * 1e9)}),
+            **spec.resources,
+        }
+
+    def is_done(self, job: _Job) -> bool:
+        """Those that join never end by themselves: one that did has failed."""
+        return bool(self.ray.wait([job.first, *job.others], timeout=0)[0])
+
+    def result_of(self, job: _Job) -> Done:
+        try:
+            return self._result_of(job)
+        finally:
+            if job.machines is not None:
+                self.ray.util.remove_placement_group(job.machines)
+
+    def _result_of(self, job: _Job) -> Done:
+        (ended, *_), _ = self.ray.wait([job.first, *job.others])
+        try:
+            done: Done = self.ray.get(ended)
+        except self.ray.exceptions.RayTaskError as error:
+            cause = error.as_instanceof_cause()
+            if isinstance(cause, UserError):
+                raise UserError(str(cause), hint=cause.hint) from error
+            raise
+        except self.ray.exceptions.RayError as error:
+            reason = f"its machine was lost too often: {str(error).splitlines()[0]}"
+            raise RunError(reason, log_tail="") from error
+        return done
+
+    def look(self, function: Callable[..., dict[str, Any]], *arguments: Any) -> list[Machine]:
+        """At each machine of the cluster, with what Ray counts there."""
+        strategy = self.ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
+        alive = [node for node in self.ray.nodes() if node["Alive"]]
+        tasks = [
+            self.ray.remote(function)
+            .options(
+                num_cpus=0,
+                max_retries=0,
+                scheduling_strategy=strategy(node_id=node["NodeID"], soft=False),
+            )
+            .remote(*arguments)
+            for node in alive
+        ]
+        return [self._machine(node, task) for node, task in zip(alive, tasks, strict=True)]
+
+    def _machine(self, node: dict[str, Any], task: Any) -> Machine:
+        resources, name = node["Resources"], node["NodeID"][:8]
+        try:
+            found: dict[str, Any] = self.ray.get(task, timeout=120)
+        except self.ray.exceptions.RayError as error:
+            host = node.get("NodeManagerHostname", "")
+            reason = str(error).strip().splitlines()[-1]
+            return Machine(node=f"{name} {host}".strip(), found=reason)
+        counted = {
+            "cpus": resources.get("CPU", 0.0),
+            "gpus": resources.get("GPU", 0.0),
+            "memory_gb": resources.get("memory", 0.0) / 1e9,
+        }
+        return Machine(node=name, found={**found, **counted})
+
+
+def _do_part(part: Part) -> Done:
+    return do_part(part, visible_gpus=_own_gpus(), node=_own_name())
+
+
+def _do_part_first(part: Part) -> Done:
+    """Where others join."""
+    import ray  # noqa: PLC0415 - on a worker only
+
+    with socket.socket() as probe:
+        probe.bind(("", 0))
+        port = probe.getsockname()[1]
+    meeting = f"{ray.util.get_node_ip_address()}:{port}"
+    return do_part(part, visible_gpus=_own_gpus(), node=_own_name(), rendezvous=meeting)
+
+
+def _join_part(part: Part) -> None:
+    join_part(part, visible_gpus=_own_gpus())
+
+
+def _own_gpus() -> str:
+    """On a worker of Ray's: what it may use."""
+    import ray  # noqa: PLC0415 - on a worker only
+
+    return ",".join(str(gpu) for gpu in ray.get_gpu_ids())
+
+
+def _own_name() -> str:
+    import ray  # noqa: PLC0415 - on a worker only
+
+    return str(ray.get_runtime_context().get_node_id()[:8])
 
 
 def import_ray() -> Any:
@@ -48,7 +188,7 @@ def import_ray() -> Any:
 
 
 @contextmanager
-def connected(spec: RaySpec) -> Iterator[Any]:
+def ray_cluster(spec: RaySpec) -> Iterator[RayCluster]:
     """Ray, connected to the cluster as long as the block lasts.
 
     Raises:
@@ -68,188 +208,6 @@ def connected(spec: RaySpec) -> Iterator[Any]:
             hint="`ray start --head` on one machine, `ray start --address=HOST:6379` on the others",
         ) from error
     try:
-        yield ray
+        yield RayCluster(ray, spec)
     finally:
         ray.shutdown()
-
-
-def parts_of(plan: Plan) -> list[Plan]:
-    """Cut a plan into what can be done apart: each training with its repeats and evaluations.
-
-    Every part holds the sources that it needs, which a machine brings for itself where it does not
-    find them; evaluations of untouched models are parts of their own.
-    """
-    groups: dict[str, list[TrainPlan | EvalPlan]] = {}
-    for step in plan.runs:
-        first = step.repeats if isinstance(step, TrainPlan) else step.train_id
-        groups.setdefault(first or step.id, []).append(step)
-    return [
-        plan.model_copy(update={"steps": (*_sources_of(plan, group), *group)})
-        for group in groups.values()
-    ]
-
-
-def _sources_of(plan: Plan, runs: Sequence[TrainPlan | EvalPlan]) -> list[Step]:
-    needed: set[str | None] = set()
-    for step in runs:
-        needed |= {step.model_id, step.data_id, step.environment_id}
-    return [
-        step
-        for step in plan.steps
-        if not isinstance(step, TrainPlan | EvalPlan) and step.id in needed
-    ]
-
-
-class RayStudyRunner:
-    """One study on one cluster; the counterpart of ``StudyRunner``."""
-
-    def __init__(
-        self,
-        study: PreparedStudy,
-        workspace: Workspace,
-        observer: Observer,
-        *,
-        spec: RaySpec,
-        force: bool = False,
-    ) -> None:
-        self._study = study
-        self._workspace = workspace
-        self._observer = observer
-        self._spec = spec
-        self._force = force
-        self._store = Store(workspace.runs_dir)
-
-    def run(self) -> StudyOutcome:
-        """Do every step; a run that fails is recorded, and the rest goes on.
-
-        Raises:
-            UserError: There is no cluster, or the model or the data cannot be had.
-        """
-        name = self._study.plan.study
-        with locked(
-            lock_of(self._store.study_dir(name)),
-            lambda: self._observer.note(f"another bakeoff is running `{name}`; waiting"),
-        ):
-            StudyRunner(self._study, self._workspace, self._observer).save_study()
-            with connected(self._spec) as ray:
-                return self._run_parts(ray)
-
-    def _run_parts(self, ray: Any) -> StudyOutcome:
-        parts = parts_of(self._study.plan)
-        outcome = StudyOutcome()
-        with token_in(self._workspace.runs_dir) as (token, token_path):
-            waiting = {}
-            for plan in parts:
-                part = Part(
-                    study=replace(self._study, plan=plan),
-                    workspace=self._workspace,
-                    force=self._force,
-                    token=token,
-                    token_path=token_path,
-                )
-                waiting[submit(ray, part, self._spec)] = plan
-            self._observer.note(f"{len(parts)} tasks were given to the cluster")
-            while waiting:
-                ready, _ = ray.wait(list(waiting), timeout=_WAIT_SECONDS)
-                for reference in ready:
-                    self._collect(ray, reference, waiting.pop(reference), outcome)
-        return _in_order(outcome, self._study.plan)
-
-    def _collect(self, ray: Any, reference: Any, plan: Plan, outcome: StudyOutcome) -> None:
-        total = len(self._study.plan.steps)
-        try:
-            done = result_of(ray, reference)
-        except RunError as error:
-            for step in plan.runs:
-                outcome.skipped[run_name(step)] = str(error)
-                self._observer.step_skipped(step, str(error))
-            return
-        collect(done, self._store)
-        records = {record.run_id: record for record in done.outcome.records}
-        for step in plan.runs:
-            record = records.get(run_name(step))
-            self._tell(step, record, done, Position(len(outcome.records) + 1, total))
-            if record is not None:
-                outcome.records.append(record)
-        outcome.num_run += done.outcome.num_run
-        outcome.num_reused += done.outcome.num_reused
-        outcome.skipped |= done.outcome.skipped
-
-    def _tell(
-        self, step: TrainPlan | EvalPlan, record: Record | None, done: Done, position: Position
-    ) -> None:
-        self._observer.step_started(step, position)
-        if record is None:
-            self._observer.step_skipped(step, done.outcome.skipped.get(run_name(step), "not run"))
-            return
-        self._observer.step_finished(step, record, reused=done.outcome.num_run == 0)
-
-
-def submit(ray: Any, part: Part, spec: RaySpec) -> Any:
-    """Give a part to the cluster, with what it needs."""
-    task = ray.remote(do_part).options(
-        name=f"bakeoff {part.study.plan.study}",
-        num_cpus=spec.cpus_per_run,
-        num_gpus=gpus_needed(part.study.plan, spec),
-        memory=None if spec.memory_gb_per_run is None else int(spec.memory_gb_per_run * 1e9),
-        resources=spec.resources or None,
-        scheduling_strategy="SPREAD" if spec.spread else "DEFAULT",
-        max_retries=spec.retries,
-        retry_exceptions=False,  # a run that fails is a result; only what is lost is tried again
-    )
-    return task.remote(part)
-
-
-def result_of(ray: Any, reference: Any) -> Done:
-    """What a task sent back.
-
-    Raises:
-        UserError: The model or the data cannot be had there.
-        RunError: Its machine or process was lost more often than it is tried again.
-    """
-    try:
-        done: Done = ray.get(reference)
-    except ray.exceptions.RayTaskError as error:
-        cause = error.as_instanceof_cause()
-        if isinstance(cause, UserError):
-            raise UserError(str(cause), hint=cause.hint) from error
-        raise
-    except ray.exceptions.RayError as error:
-        reason = f"its machine was lost too often: {str(error).splitlines()[0]}"
-        raise RunError(reason, log_tail="") from error
-    return done
-
-
-def gpus_needed(plan: Plan, spec: RaySpec) -> float:
-    """As the recipe says, else one for each device of a training that does not ask for the CPU."""
-    if spec.gpus_per_run is not None:
-        return spec.gpus_per_run
-    if all(step.device == "cpu" for step in plan.runs):
-        return 0
-    worlds = [step.world.num_processes for step in plan.runs if isinstance(step, TrainPlan)]
-    return max(worlds, default=1)
-
-
-def collect(done: Done, store: Store) -> None:
-    """Put the folders of a worker that shares none into the store."""
-    for run_id, content in done.folders.items():
-        unpack(content, store.run_dir(run_id))
-    store.sync()
-
-
-@contextmanager
-def token_in(runs_dir: Path) -> Iterator[tuple[str, Path]]:
-    """A file by which a worker sees that it looks into the same folder."""
-    token = secrets.token_hex(8)
-    path = (runs_dir / f".cluster-{uuid.uuid4().hex[:8]}").resolve()
-    write_text_atomic(path, token)
-    try:
-        yield token, path
-    finally:
-        path.unlink(missing_ok=True)
-
-
-def _in_order(outcome: StudyOutcome, plan: Plan) -> StudyOutcome:
-    places = {run_name(step): place for place, step in enumerate(plan.runs)}
-    outcome.records.sort(key=lambda record: places[record.run_id])
-    return outcome

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import re
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,8 +24,9 @@ from bakeoff.recipes import RecipeTree, load_recipe
 from bakeoff.runner.environments import engine_environment_of, environment_of
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Plan, Problem, TrainPlan
 from bakeoff.schema.recipe import OF_THE_MACHINE
-from bakeoff.schema.recipe_machine import ExchangeSpec, HubSpec, MeasureSpec, RaySpec
+from bakeoff.schema.recipe_machine import ClusterSpec, ExchangeSpec, HubSpec, MeasureSpec
 from bakeoff.strategies import STRATEGIES
+from bakeoff.trackers import TRACKERS
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,9 +47,10 @@ class StudySettings:
     hub: HubSpec
     silence_limit_seconds: float
     measure: MeasureSpec
-    ray: RaySpec | None
+    cluster: ClusterSpec | None
     """None: runs are done here."""
     exchange: ExchangeSpec
+    report_to: tuple[str, ...] = ()
     runs: Path | None = None
     cache: Path | None = None
     temporary: Path | None = None
@@ -90,6 +93,7 @@ def prepare_tree(tree: RecipeTree, base_dir: Path, *, cache_dir: Path) -> Prepar
         *_unknown_environments(matrix),
         *_settings_of_nobody(tree),
         *_nowhere_to_meet(matrix),
+        *_missing_trackers(matrix),
     ]
     problems = list(dict.fromkeys([*unknown, *problems_of(plan)]))
     if problems:
@@ -139,8 +143,9 @@ def settings_of(recipe_path: Path, overrides: Sequence[str]) -> StudySettings:
         hub=recipe.hub,
         silence_limit_seconds=60 * recipe.limits.silent_minutes,
         measure=recipe.measure,
-        ray=recipe.ray if recipe.execution == "ray" else None,
+        cluster=recipe.cluster,
         exchange=recipe.exchange,
+        report_to=recipe.report_to,
         where=where,
         **folders,
     )
@@ -193,12 +198,29 @@ def _training_problems(step: TrainPlan) -> Iterator[Problem]:
 
 def _nowhere_to_meet(matrix: Matrix) -> Iterator[Problem]:
     recipes = [cell.recipe for cell in matrix.cells]
+    if recipes[0].execution == "ray":
+        return  # it knows its machines
     if any(r.nodes > 1 for r in recipes) and recipes[0].exchange.rendezvous is None:
         yield Problem(
             key="nodes",
             message="the machines do not know where to meet",
             hint="set `exchange.rendezvous: HOST:PORT` of the machine that runs this command",
         )
+
+
+def _missing_trackers(matrix: Matrix) -> Iterator[Problem]:
+    for name in matrix.cells[0].recipe.report_to:
+        try:
+            missing = shortfalls(TRACKERS.get(name).requirements)
+        except UserError as error:
+            yield Problem(key="report_to", message=str(error), hint=error.hint)
+            continue
+        if missing:
+            yield Problem(
+                key="report_to",
+                message=f"`{name}` needs {', '.join(missing)}",
+                hint=f"{install_line(name)}; or go on without: --set report_to=null",
+            )
 
 
 def _device_problems(step: TrainPlan) -> Iterator[Problem]:
@@ -246,6 +268,12 @@ def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> I
             if key == "strategy"
             else "`make install` in the project, or `pip install 'bakeoff[train,eval]'`",
         )
+
+
+def install_line(tracker: str) -> str:
+    """What installs the client of a tracker beside bakeoff."""
+    wanted = " ".join(f"'{line}'" for line in TRACKERS.get(tracker).requirements)
+    return f"`{sys.executable} -m pip install {wanted}`"
 
 
 def shortfalls(requirements: Sequence[str]) -> list[str]:

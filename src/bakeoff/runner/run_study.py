@@ -14,8 +14,9 @@ def run_study(
     Raises:
         UserError: The model or the data cannot be had, or there is no cluster.
     """
-    if workspace.ray is None:
+    if workspace.cluster is None:
         return StudyRunner(study, workspace, observer, force=force).run()
-    from bakeoff.runner.on_ray import RayStudyRunner  # noqa: PLC0415 - needed for a cluster only
+    from bakeoff.runner.cluster import ClusterStudyRunner  # noqa: PLC0415 - needed there only
 
-    return RayStudyRunner(study, workspace, observer, spec=workspace.ray, force=force).run()
+    spec = workspace.cluster
+    return ClusterStudyRunner(study, workspace, observer, spec=spec, force=force).run()

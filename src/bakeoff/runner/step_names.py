@@ -24,7 +24,7 @@ def describe(step: Step, varying: Sequence[str] = ()) -> str:
     if isinstance(step, EnvironmentStep):
         return f"environment {step.name}"
     if isinstance(step, ModelStep):
-        return f"model {step.model.source}"
+        return f"model {step.model.title}"
     if isinstance(step, DataStep):
         return f"data {step.data.source}"
     if isinstance(step, TrainPlan):

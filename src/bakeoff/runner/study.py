@@ -11,6 +11,7 @@ from bakeoff.runner.fit_check import predict_here, why_refuse
 from bakeoff.runner.observer import Observer, Position
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.process_run import lock_of
+from bakeoff.runner.track.reporters import Reporters
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import EnvironmentStep, EvalPlan, Step, TrainPlan, run_name
 from bakeoff.schema.prediction import FittedRun
@@ -70,7 +71,8 @@ class StudyRunner:
         self._study = study
         self._plan = study.plan
         self._workspace = workspace
-        self._observer = observer
+        self._reporters = Reporters(self._plan.study, workspace, observer)
+        self._observer = observer = self._reporters.observer
         self._store = Store(workspace.runs_dir)
         self._executor = Executor(
             self._plan.study,
@@ -101,7 +103,8 @@ class StudyRunner:
             ),
         ):
             self.save_study()
-            return self.do_steps()
+            with self._reporters:
+                return self.do_steps()
 
     def do_steps(self) -> StudyOutcome:
         """Do every step without taking the study for oneself, as a part of it.

@@ -9,6 +9,7 @@ from typing import Any
 from bakeoff.base.errors import UserError
 from bakeoff.base.files import folder_when_whole, read_json, write_files
 from bakeoff.base.process import run_attached
+from bakeoff.evals.task_file import stop_strings
 from bakeoff.runner.worker_job import run_worker
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import TrainPlan, run_name
@@ -51,7 +52,12 @@ def trained_model(store: Store, name: str) -> TrainedModel:
         record = store.find(record.parent_run_id)
     run_dir = store.run_dir(record.run_id)
     artefact = run_dir / "artefact"
-    if record.status != "finished" or not artefact.is_dir():
+    if record.status == "finished" and not artefact.is_dir():
+        raise UserError(
+            f"the model that {record.run_id} made is not at {artefact} any more",
+            hint="delete the run's folder; then `bakeoff run` of its recipe trains it again",
+        )
+    if record.status != "finished":
         raise UserError(
             f"{record.run_id} left no model ({record.status.replace('_', ' ')})",
             hint="`bakeoff results` lists the runs; `bakeoff run` of its recipe goes on with it",
@@ -99,18 +105,50 @@ def merge_model(model: TrainedModel, output: Path, workspace: Workspace) -> Mapp
         )
     if output.exists():
         raise UserError(f"{output} exists already", hint="name another folder with -o")
-    with folder_when_whole(output) as folder, tempfile.TemporaryDirectory() as name:
-        job = {
-            "model_dir": str(model.model_dir),
-            "artefact_dir": str(model.artefact_dir.resolve()),
-            "output_dir": str(folder),
-            "precision": model.precision,
-            "trust_remote_code": model.trust_remote_code,
-        }
+    with folder_when_whole(output) as folder:
+        return write_whole(model, folder, workspace, as_asked=False)
+
+
+def write_whole(
+    model: TrainedModel, folder: Path, workspace: Workspace, *, as_asked: bool
+) -> dict[str, Any]:
+    """Write a checkpoint that needs nothing else into ``folder``; what the worker found.
+
+    Args:
+        model: A training's.
+        folder: Is there, and empty.
+        workspace: Whose interpreter does it.
+        as_asked: The prompt of the training becomes the checkpoint's chat template.
+
+    Raises:
+        RunError: The merged model says something else, or memory ran out.
+    """
+    job = {
+        "model_dir": str(model.model_dir),
+        "artefact_dir": str(model.artefact_dir.resolve()),
+        "output_dir": str(folder),
+        "precision": model.precision,
+        "trust_remote_code": model.trust_remote_code,
+        **({"prompt": model.prompt.model_dump(mode="json")} if as_asked else {}),
+    }
+    with tempfile.TemporaryDirectory() as name:
         launch = worker_launch("fold", job, python=workspace.python, env=OFFLINE)
         run_worker(launch, Path(name), environment=workspace.environment)
         found: dict[str, Any] = read_json(Path(name) / "result.json")
     return found
+
+
+def asking_job(model: TrainedModel) -> dict[str, Any]:
+    """What a job must know to ask the model as its training and its evaluations did."""
+    return {
+        "model_dir": str(model.model_dir),
+        "artefact_dir": str(model.artefact_dir.resolve()),
+        "device": "auto",
+        "precision": model.precision,
+        "trust_remote_code": model.trust_remote_code,
+        "prompt": model.prompt.model_dump(mode="json"),
+        "stops": stop_strings(model.prompt),
+    }
 
 
 def chat_with(
@@ -126,12 +164,8 @@ def chat_with(
     ``untouched``: with the model that the training started from, in the same words.
     """
     job = {
-        "model_dir": str(model.model_dir),
-        "artefact_dir": None if untouched else str(model.artefact_dir.resolve()),
-        "device": "auto",
-        "precision": model.precision,
-        "trust_remote_code": model.trust_remote_code,
-        "prompt": model.prompt.model_dump(mode="json"),
+        **asking_job(model),
+        **({"artefact_dir": None} if untouched else {}),
         "max_new_tokens": max_new_tokens,
         "temperature": temperature,
     }

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bakeoff.base.hub import HubAccess
 from bakeoff.runner.process_run import Watching
-from bakeoff.schema.recipe_machine import ExchangeSpec, MeasureSpec, RaySpec
+from bakeoff.schema.recipe_machine import ClusterSpec, ExchangeSpec, MeasureSpec
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,10 +34,13 @@ class Workspace:
     """A run that tells nothing for so long is ended."""
 
     measure: MeasureSpec = field(default_factory=MeasureSpec)
-    ray: RaySpec | None = None
+    cluster: ClusterSpec | None = None
     """The cluster that runs are done on; None: on this machine."""
 
     exchange: ExchangeSpec = field(default_factory=ExchangeSpec)
+
+    report_to: tuple[str, ...] = ()
+    """Trackers that are told of a study's runs."""
 
     @property
     def exchange_environment(self) -> dict[str, str]:

@@ -194,6 +194,9 @@ class EvalPlan(Document):
     """Of the files of the two."""
 
     batch_size: int | Literal["auto"]
+    world_size: int = 1
+    """Processes that share the questions, each with the whole model."""
+
     engine: str
     precision: Precision
     merged: bool = False

@@ -8,16 +8,18 @@ the one into many of the other.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from bakeoff.schema.recipe_evaluate import EvalSpec
 from bakeoff.schema.recipe_machine import (
+    ClusterSpec,
     ExchangeSpec,
     HubSpec,
     LimitsSpec,
     MeasureSpec,
     PlacesSpec,
     RaySpec,
+    SlurmSpec,
 )
 from bakeoff.schema.recipe_part import Positive, RecipePart
 from bakeoff.schema.recipe_search import SearchSpec
@@ -36,7 +38,8 @@ OF_THE_MACHINE = (
     "transfer",
     "execution",
     "ray",
-    "exchange",
+    "slurm",
+    "report_to",
 )
 """Keys that say how a study is done here, not what is done: the same for all of its cells."""
 
@@ -94,12 +97,23 @@ class Recipe(RecipePart):
     """Interpreters or virtual environments in place of our own: `env: {swift: ~/swift/bin/python}`.
     They are taken as they are; `bakeoff env check NAME --python PATH` proves one."""
 
-    execution: Literal["local", "ray"] = "local"
-    """Where the runs are done: one after the other here, or side by side on a Ray cluster."""
+    execution: Literal["local", "ray", "slurm"] = "local"
+    """Where the runs are done: one after the other here, or side by side on a cluster."""
 
     ray: RaySpec = RaySpec()
+    slurm: SlurmSpec = SlurmSpec()
+    report_to: tuple[str, ...] = ()
+    """Trackers that show the runs as they go on: `mlflow`, `swanlab`, `tensorboard`, `trackio`,
+    `wandb`; of no influence on results."""
+
     search: SearchSpec = SearchSpec()
     transfer: TransferSpec = TransferSpec()
+
+    @property
+    def cluster(self) -> ClusterSpec | None:
+        """None: the runs are done here."""
+        found: dict[str, ClusterSpec] = {"ray": self.ray, "slurm": self.slurm}
+        return found.get(self.execution)
 
     @model_validator(mode="before")
     @classmethod
@@ -112,3 +126,8 @@ class Recipe(RecipePart):
             # `--set places=null` takes a block out that the recipe has.
             raw = {k: v for k, v in raw.items() if not (k in OF_THE_MACHINE and v is None)}
         return raw
+
+    @field_validator("report_to", mode="before")
+    @classmethod
+    def _one_is_a_list(cls, value: Any) -> Any:
+        return [value] if isinstance(value, str) else value

@@ -54,6 +54,9 @@ class EvalSpec(RecipePart):
     """Questions answered at a time; `auto`: as many as memory allows for the longest of them. When
     memory runs out all the same, it is halved and the run goes on."""
 
+    world_size: Positive = 1
+    """Processes that share the questions, one a GPU, each with the whole model."""
+
     engine: Literal["hf", "builtin", "vllm"] = "hf"
     """What generates: `hf`, padded batches by transformers, is the reference; `builtin` gives the
     same answers several times faster; `vllm` runs in its own environment. In bf16 rounding may

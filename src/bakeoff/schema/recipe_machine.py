@@ -5,7 +5,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, field_validator, model_validator
 
 from bakeoff.base.hub_access import HubName
-from bakeoff.schema.recipe_part import RecipePart
+from bakeoff.schema.recipe_part import Count, Positive, RecipePart
 
 
 class HubSpec(RecipePart):
@@ -77,6 +77,34 @@ class RaySpec(RecipePart):
 
     retries: Annotated[int, Field(ge=0)] = 3
     """So many times a run is started again whose machine or process was lost."""
+
+
+class SlurmSpec(RecipePart):
+    """What each job of `execution: slurm` asks of the cluster."""
+
+    partition: str | None = None
+    """None: the cluster's own default; likewise for the next."""
+
+    account: str | None = None
+    hours_per_run: Annotated[float, Field(gt=0)] = 24.0
+    """A training that needs longer is queued again, and goes on from its last checkpoint."""
+
+    cpus_per_run: Positive = 4
+    gpus_per_run: Count | None = None
+    """None: `world_size`, unless `device` is `cpu`."""
+
+    memory_gb_per_run: Annotated[float, Field(gt=0)] | None = None
+    options: dict[str, str | int | float | bool] = Field(default_factory=dict)
+    """Further options of `sbatch`: `{qos: high, constraint: a100, gres: "gpu:a100:1"}`."""
+
+    setup: tuple[str, ...] = ()
+    """Lines of shell before a run starts: `module load cuda`."""
+
+    retries: Count = 3
+    """So many times a run is queued again that came to the end of its hours."""
+
+
+ClusterSpec = RaySpec | SlurmSpec
 
 
 class ExchangeSpec(RecipePart):

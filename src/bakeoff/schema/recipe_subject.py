@@ -23,6 +23,16 @@ class ModelSpec(RecipePart):
     trust_remote_code: bool = False
     """Allow Python code that comes with the model to run on this machine."""
 
+    num_hidden_layers: Positive | None = None
+    """So many of its decoder layers, half from its beginning and half from its end: a small
+    stand-in for the model, of which a copy is made. All when absent."""
+
+    @property
+    def title(self) -> str:
+        """What it is called on the screen."""
+        layers = self.num_hidden_layers
+        return self.source if layers is None else f"{self.source} ({layers} layers)"
+
 
 class Columns(RecipePart):
     """Which columns of a row hold what; those left out have the usual names of the format."""

@@ -97,7 +97,7 @@ class Page(Document):
 
 
 def facts_of(study: Study) -> StudyFacts:
-    models = [step.model.source for step in study.plan.steps if isinstance(step, ModelStep)]
+    models = [step.model.title for step in study.plan.steps if isinstance(step, ModelStep)]
     return StudyFacts(
         name=study.name,
         started_at=study.started_at,

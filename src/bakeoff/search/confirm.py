@@ -1,5 +1,6 @@
 """The best settings again with further seeds: is there a winner, or only luck?"""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from statistics import fmean, stdev
@@ -80,11 +81,23 @@ def winner_of(candidates: Sequence[Candidate]) -> Candidate | None:
 
 
 def recommended_of(candidates: Sequence[Candidate]) -> Candidate | None:
-    """The winner; without one the cheapest of those that cannot be told apart from the best."""
-    equals = [c for c in candidates if c.standing in ("best", "not told apart")]
-    if not equals:
-        return None
-    return min(equals, key=lambda c: (c.train_seconds or 0.0, c.peak_bytes or 0))
+    """The winner; without one the cheapest of those that are as good as the best.
+
+    As good: not told apart, and within one standard error of the best mean (the rule of Breiman et
+    al. 1984). A candidate that a few seeds do not tell apart because it varies wildly is no equal.
+    """
+    best = next((c for c in candidates if c.standing == "best"), None)
+    if best is None or best.mean is None:
+        return best
+    error = (best.spread or 0.0) / math.sqrt(len(best.scores))
+    equals = [
+        c
+        for c in candidates
+        if c.standing == "not told apart"
+        and c.mean is not None
+        and abs(c.mean - best.mean) <= error
+    ]
+    return min([best, *equals], key=lambda c: (c.train_seconds or 0.0, c.peak_bytes or 0))
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

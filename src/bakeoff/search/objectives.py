@@ -41,6 +41,21 @@ def last_validation_loss(training: Record) -> float | None:
     return points[-1].loss if points and points[-1].step > 0 else None
 
 
+def loss_unless_diverged(training: Record | None) -> float | None:
+    """`last_validation_loss`; None as well where the training failed, or ended above its start.
+
+    A rate far too high need not end in a number that is not finite: the model is destroyed all the
+    same, and how high its loss happens to lie says nothing of the curve below.
+    """
+    if training is None or training.status != "finished":
+        return None
+    last = last_validation_loss(training)
+    first = next((p for p in training.losses if p.split == "validation" and p.step == 0), None)
+    if last is None or first is None or first.loss is None:
+        return last
+    return None if last > first.loss else last
+
+
 def _exact_match(evaluation: Record | None) -> float | None:
     if evaluation is None or evaluation.status != "finished":
         return None

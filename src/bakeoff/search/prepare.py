@@ -90,13 +90,14 @@ def prepare_search(
     problems = [
         *_matrix_problems(matrix, space),
         *_space_problems(space, spec),
+        *_proxy_problems(space, spec),
         *_objective_problems(tree.values, recipe),
         *_seed_problems(recipe),
     ]
     if problems:
         raise as_user_error(tree, problems)
     search = PreparedSearch(
-        tree=_with_places_of_space(tree, space),
+        tree=_with_places_of_values(tree, space, spec),
         base_dir=recipe_path.resolve().parent,
         recipe=recipe,
         space=space,
@@ -178,6 +179,19 @@ def _space_problems(space: Space, spec: SearchSpec) -> Iterator[Problem]:
             )
 
 
+def _proxy_problems(space: Space, spec: SearchSpec) -> Iterator[Problem]:
+    for key in spec.proxy:
+        if key in space or key.partition(".")[0] in (*_NOT_OF_A_TRIAL, *OF_THE_MACHINE, "name"):
+            yield Problem(
+                key=f"search.proxy.{key}",
+                message="is searched, so that this value would never be used"
+                if key in space
+                else "makes no training cheaper",
+                hint="name what makes the trials cheaper: `model.num_hidden_layers`, `model`, "
+                "`data.num_train`, `train.max_steps`",
+            )
+
+
 def _objective_problems(values: Tree, recipe: Recipe) -> Iterator[Problem]:
     spec, said = recipe.search, values.get("evaluate") or {}
     if recipe.data.num_validation == 0 and recipe.data.validation is None:
@@ -218,13 +232,14 @@ def _seed_problems(recipe: Recipe) -> Iterator[Problem]:
         )
 
 
-def _with_places_of_space(tree: RecipeTree, space: Space) -> RecipeTree:
-    """A value that a training refuses is a mistake where the space names it."""
+def _with_places_of_values(tree: RecipeTree, space: Space, spec: SearchSpec) -> RecipeTree:
+    """A value that a training refuses is a mistake where the space or the proxy names it."""
     places: dict[Key, str] = dict(tree.positions)
-    for key in space:
-        named: Key = ("search", "space", key)
-        if named in places:
-            places[tuple(key.split("."))] = places[named]
+    for block, keys in (("space", space), ("proxy", spec.proxy)):
+        for key in keys:
+            named: Key = ("search", block, key)
+            if named in places:
+                places[tuple(key.split("."))] = places[named]
     return replace(tree, positions=places)
 
 
@@ -238,17 +253,19 @@ def _search_id(values: Tree, spec: SearchSpec, space: Mapping[str, Dimension]) -
 
 def _try_corners(search: PreparedSearch) -> None:
     """Every end and every choice must make a recipe; better told now than in the last trial."""
+    if search.spec.proxy:
+        _complaining_of("search.proxy", partial(search.study_of, {}))
     for key, dimension in search.space.items():
         chosen: Sequence[Any] = dimension.choices or (dimension.low, dimension.high)
         for value in chosen:
             needed = {k: v[0] for k, v in dimension.when.items()}
             number = round(value) if dimension.whole else value
             tried = list(number) if isinstance(number, tuple) else number
-            _complaining_of(key, partial(search.study_of, {**needed, key: tried}))
+            _complaining_of(f"search.space.{key}", partial(search.study_of, {**needed, key: tried}))
 
 
 def _complaining_of(key: str, attempt: Any) -> None:
     try:
         attempt()
     except UserError as error:
-        raise UserError(f"`search.space.{key}`: {error}", hint=error.hint) from error
+        raise UserError(f"`{key}`: {error}", hint=error.hint) from error

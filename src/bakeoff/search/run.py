@@ -14,11 +14,12 @@ from typing import Any, TypeVar
 from bakeoff.base.errors import RunError
 from bakeoff.base.files import write_json_atomic
 from bakeoff.base.locks import locked
+from bakeoff.runner.cluster_part import RunPart, part_runner
 from bakeoff.runner.observer import Silent
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.process_run import lock_of
-from bakeoff.runner.ray_part import RunPart, part_runner
 from bakeoff.runner.study import StudyRunner
+from bakeoff.runner.track.reporters import Reporters
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import Plan, Step
 from bakeoff.schema.search import SearchResult, Trial
@@ -82,13 +83,16 @@ class SearchRunner:
             name = self._search.id
             proposals = open_proposals(folder / DATABASE, name, self._search.spec)
             try:
-                with part_runner(self._workspace) as run_part:
+                with part_runner(self._workspace) as run_part, self._reporters():
                     result = self._search_with(proposals, run_part)
             finally:
                 with quiet():
                     close_proposals(proposals)
             write_json_atomic(folder / RESULT, result.model_dump(mode="json"))
         return result
+
+    def _reporters(self) -> Reporters:
+        return Reporters(self._search.study, self._workspace, Silent(), say=self._say)
 
     def _search_with(self, proposals: Any, run_part: RunPart) -> SearchResult:
         trials = Trials(self._search, proposals, run_part, self._observe, self._note_plan)
@@ -168,7 +172,8 @@ class SearchRunner:
         for name, value in spent.items():
             allowed = getattr(budget, name)
             if allowed is not None and value >= allowed:
-                return f"the budget of {allowed:g} {name} was spent"
+                unit = self._search.recipe.measure.currency if name == "cost" else name
+                return f"the budget of {allowed:g} {unit} was spent"
         return None
 
     def _confirm(self, trials: Trials, run_part: RunPart) -> list[Confirmed]:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from bakeoff.compare.rate_curve import mean_of_each
 from bakeoff.schema.plan import AxisValue, TrainPlan
 from bakeoff.schema.record import Record
-from bakeoff.search.objectives import last_validation_loss
+from bakeoff.search.objectives import loss_unless_diverged
 from bakeoff.search.transfer_plan import FULL, Transfer
 
 Key = tuple[str, tuple[tuple[str, AxisValue], ...]]
@@ -28,11 +28,10 @@ class Grid:
         methods: dict[Key, str] = {}
         for step, record in done:
             key = (transfer.arm_of(step), tuple(transfer.context_of(step).items()))
-            loss = None
-            if record is not None and record.status == "finished":
-                loss = last_validation_loss(record)
             by_rate = found.setdefault(key, {})
-            by_rate.setdefault(step.train.learning_rate, {})[step.seed] = loss
+            by_rate.setdefault(step.train.learning_rate, {})[step.seed] = loss_unless_diverged(
+                record
+            )
             methods[key] = step.method
         losses: dict[Key, ByRate] = {
             key: {

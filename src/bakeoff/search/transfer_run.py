@@ -19,7 +19,7 @@ from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import AxisValue, Plan, Step, TrainPlan
 from bakeoff.schema.record import Record
 from bakeoff.schema.transfer import TransferResult
-from bakeoff.search.objectives import last_validation_loss
+from bakeoff.search.objectives import loss_unless_diverged
 from bakeoff.search.transfer_choices import Choices, choose
 from bakeoff.search.transfer_grid import Grid
 from bakeoff.search.transfer_plan import Transfer
@@ -108,8 +108,8 @@ class TransferRunner:
         done = self._run(self._transfer.scoring(list(choices.rates.values()), context))
         losses: dict[float, dict[int, float | None]] = {}
         for step, record in done:
-            loss = None if record is None else last_validation_loss(record)
-            losses.setdefault(step.train.learning_rate, {})[step.seed] = loss
+            by_seed = losses.setdefault(step.train.learning_rate, {})
+            by_seed[step.seed] = loss_unless_diverged(record)
         return Scored(losses, tuple(record for _, record in done if record is not None))
 
     def _run(self, study: PreparedStudy) -> list[tuple[TrainPlan, Record | None]]:

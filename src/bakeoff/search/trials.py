@@ -9,9 +9,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bakeoff.base.errors import RunError
+from bakeoff.runner.cluster_part import RunPart
 from bakeoff.runner.observer import Observer
 from bakeoff.runner.prepare import PreparedStudy
-from bakeoff.runner.ray_part import RunPart
 from bakeoff.runner.study import StudyOutcome
 from bakeoff.schema.plan import EvalPlan, Plan, TrainPlan, run_name
 from bakeoff.schema.record import Record

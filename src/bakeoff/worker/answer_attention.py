@@ -5,9 +5,11 @@ that lets it be replaced, and keeps keys and values itself; the model runs as if
 What a forward pass holds is set before it, as an attribute (see ``bakeoff.worker.attention``).
 
 A forward pass is one line of tokens. It holds either segments, each of which sees the shared
-prefix, its parent and its own earlier tokens; or one next token of each row that is being answered.
+prefix, its parent and its own earlier tokens; or the next tokens of each row that is being
+answered, equally many of each.
 """
 
+import threading
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,13 +35,13 @@ class Segment:
 
 @dataclass(frozen=True)
 class NextTokens:
-    """One token in each of the first slots."""
+    """Neighbouring tokens in each of the first slots, row after row in the line."""
 
-    lengths: torch.Tensor
-    """(rows,): how many tokens the slot holds before it."""
+    places: torch.Tensor
+    """(rows, W): where each stands in its slot."""
 
     mask: torch.Tensor
-    """(rows, 1, 1, capacity), minus infinity where the slot holds nothing of the row."""
+    """(rows, 1, 1, W, capacity), minus infinity where the slot holds nothing that a token sees."""
 
 
 @dataclass
@@ -69,7 +71,8 @@ class KeyValues:
                 kind.new_zeros(self.num_slots, kind.shape[1], self.capacity, kind.shape[3])
                 for kind in (key, value)
             )
-            self.slots[layer] = keys, values
+            # Of lines that are read side by side the first makes the room of all.
+            self.slots.setdefault(layer, (keys, values))
         return self.slots[layer]
 
     def move(self, source: int, target: int, length: int) -> None:
@@ -80,31 +83,31 @@ class KeyValues:
 
 
 class AnswerAttention:
-    """Causal attention over what ``segments`` or ``lengths`` say."""
+    """Causal attention over what was set by the same thread."""
 
     def __init__(self) -> None:
         self.kept = KeyValues(0, 0)
-        self.segments: tuple[Segment, ...] = ()
-        self.is_prefix = False
-        """Whether the line is the prefix that all later segments and rows see."""
-
         self.longest = 0
         """Tokens of the longest text that is expected."""
 
-        self.next_tokens: NextTokens | None = None
+        self._here = threading.local()
 
-    def set_segments(self, segments: list[Segment]) -> None:
-        self.segments = tuple(segments)
-        self.next_tokens = None
+    def set_segments(self, segments: list[Segment], *, is_prefix: bool = False) -> None:
+        """The line holds these; ``is_prefix``: all later segments and rows see it."""
+        self._here.segments = tuple(segments)
+        self._here.is_prefix = is_prefix
+        self._here.next_tokens = None
 
-    def set_next_tokens(self, lengths: list[int], *, dtype: torch.dtype, device: Any) -> None:
-        """One token in each of the first slots, which hold so many tokens."""
-        before = torch.tensor(lengths, device=device)
+    def set_next_tokens(
+        self, lengths: list[int], *, width: int = 1, dtype: torch.dtype, device: Any
+    ) -> None:
+        """The line holds ``width`` tokens of each of the first slots, which hold so many before."""
+        places = torch.tensor(lengths, device=device)[:, None] + torch.arange(width, device=device)
         # Up to the end of the slots: matrices cut out of them would be copied before each product.
-        places = torch.arange(self.kept.capacity, device=device)
-        mask = torch.zeros(len(lengths), len(places), dtype=dtype, device=device)
-        mask.masked_fill_(places > before[:, None], float("-inf"))
-        self.next_tokens = NextTokens(before, mask[:, None, None])
+        columns = torch.arange(self.kept.capacity, device=device)
+        mask = torch.zeros(len(lengths), width, len(columns), dtype=dtype, device=device)
+        mask.masked_fill_(columns > places[:, :, None], float("-inf"))
+        self._here.next_tokens = NextTokens(places, mask[:, None, None])
 
     def __call__(
         self,
@@ -128,12 +131,13 @@ class AnswerAttention:
         refuse_unknown(attention_mask, others, longest=self.longest)
         layer = int(module.layer_idx)
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
-        if self.next_tokens is not None:
+        tokens: NextTokens | None = self._here.next_tokens
+        if tokens is not None:
             room = self.kept.of_layer(layer, key, value)
-            _keep(room, self.next_tokens, key, value)
+            _keep(room, tokens, key, value)
             prefix = self.kept.prefix.get(layer)
-            return _attend_next(query * scale, room, prefix, self.next_tokens), None
-        if self.is_prefix:
+            return _attend_next(query * scale, room, prefix, tokens), None
+        if self._here.is_prefix:
             self.kept.prefix[layer] = key[0], value[0]
         return self._segments(layer, query, key, value, scale), None
 
@@ -146,14 +150,14 @@ class AnswerAttention:
         scale: float,
     ) -> torch.Tensor:
         attended = query.new_empty(1, query.shape[2], query.shape[1], value.shape[3])
-        for segment in self.segments:
+        for segment in self._here.segments:
             own = segment.tokens
             if segment.slot is not None:
                 length = own.stop - own.start
                 keys, values = self.kept.of_layer(layer, key, value)
                 keys[segment.slot, :, :length] = key[0, :, own]
                 values[segment.slot, :, :length] = value[0, :, own]
-            before = [] if self.is_prefix else list(self._before(layer, segment, key, value))
+            before = [] if self._here.is_prefix else list(self._before(layer, segment, key, value))
             attended[0, own] = _attend(
                 query[0, :, own],
                 torch.cat([*(keys for keys, _ in before), key[0, :, own]], dim=1),
@@ -175,9 +179,11 @@ def _keep(
     key: torch.Tensor,
     value: torch.Tensor,
 ) -> None:
-    rows = torch.arange(len(tokens.lengths), device=tokens.lengths.device)
+    num_rows, width = tokens.places.shape
+    rows = torch.arange(num_rows, device=tokens.places.device)[:, None]
     for kept, new in zip(room, (key, value), strict=True):
-        kept[rows, :, tokens.lengths] = new[0].transpose(0, 1)
+        # (rows, W, key heads, size)
+        kept[rows, :, tokens.places] = new[0].transpose(0, 1).unflatten(0, (num_rows, width))
 
 
 def _attend_next(
@@ -186,36 +192,40 @@ def _attend_next(
     prefix: tuple[torch.Tensor, torch.Tensor] | None,
     tokens: NextTokens,
 ) -> torch.Tensor:
-    """Each row's new token over its own slot and the prefix.
+    """Each row's new tokens over its own slot and the prefix.
 
     Args:
-        query: (1, heads, rows, size), scaled.
+        query: (1, heads, rows x W, size), scaled.
         room: keys and values, each (slots, key heads, capacity, size).
         prefix: keys and values, each (key heads, P, size).
         tokens: of each row.
 
     Returns:
-        (1, rows, heads, size)
+        (1, rows x W, heads, size)
     """
-    num_rows = len(tokens.lengths)
+    num_rows, width = tokens.places.shape
     keys, values = (kind[:num_rows] for kind in room)
-    num_groups = keys.shape[1]
-    # (rows, key heads, heads per key head, size)
-    asked = query[0].transpose(0, 1).reshape(num_rows, num_groups, -1, query.shape[3])
-    scores = asked @ keys.transpose(2, 3) + tokens.mask
+    num_groups, num_columns, size = keys.shape[1:]
+    # (rows, key heads, heads per key head x W, size)
+    asked = query[0].view(num_groups, -1, num_rows, width, size).permute(2, 0, 1, 3, 4)
+    asked = asked.reshape(num_rows, num_groups, -1, size)
+    scores = (asked @ keys.transpose(2, 3)).view(num_rows, num_groups, -1, width, num_columns)
+    scores = (scores + tokens.mask).flatten(2, 3)
     if prefix is None:
         attended = scores.softmax(-1) @ values
     else:
         # All rows ask the same keys: one matrix product for all of them.
         prefix_keys, prefix_values = prefix
         length = prefix_keys.shape[1]
-        together = asked.transpose(0, 1).reshape(num_groups, -1, query.shape[3])
+        together = asked.transpose(0, 1).reshape(num_groups, -1, size)
         shared = (together @ prefix_keys.transpose(1, 2)).view(num_groups, num_rows, -1, length)
         weights = torch.cat([shared.transpose(0, 1), scores], dim=-1).softmax(-1)
         of_prefix = weights[..., :length].transpose(0, 1).reshape(num_groups, -1, length)
         attended = (of_prefix @ prefix_values).view(num_groups, num_rows, -1, values.shape[3])
         attended = attended.transpose(0, 1) + weights[..., length:] @ values
-    return attended.reshape(1, num_rows, query.shape[1], -1)
+    # (rows, key heads, heads per key head, W, size)
+    by_head = attended.unflatten(2, (-1, width)).permute(0, 3, 1, 2, 4)
+    return by_head.reshape(1, num_rows * width, query.shape[1], -1)
 
 
 def _attend(

@@ -8,9 +8,9 @@ from typing import Any
 
 import torch
 
-from bakeoff.worker.answer_attention import AnswerAttention, KeyValues, Segment
-from bakeoff.worker.answering import line_logits
+from bakeoff.worker.answer_attention import AnswerAttention, KeyValues
 from bakeoff.worker.modelling import TOLERANCES, accepts
+from bakeoff.worker.reading import Line, line_logits
 
 _NUM_TOKENS = 24
 Expected = list[tuple[list[int], torch.Tensor]]
@@ -45,22 +45,18 @@ def require_same_logits(model: Any, attention: AnswerAttention, expected: Expect
         NotImplementedError: the logits are others.
     """
     attention.kept = KeyValues(len(expected), _NUM_TOKENS)
-    line: list[int] = []
-    positions: list[int] = []
-    segments = []
-    for slot, (tokens, _) in enumerate(expected):
-        place = slice(len(line), len(line) + len(tokens) - 1)
-        segments.append(Segment(place, slot=slot))
-        line += tokens[:-1]
-        positions += range(len(tokens) - 1)
-    attention.set_segments(segments)
-    read = line_logits(model, line, positions, None, keeps=False).float()
+    line = Line()
+    places = [
+        line.add(tokens[:-1], position=0, slot=slot) for slot, (tokens, _) in enumerate(expected)
+    ]
+    attention.set_segments(line.segments)
+    read = line_logits(model, line.token_ids, line.positions, None, keeps=False).float()
     lengths = [len(tokens) - 1 for tokens, _ in expected]
     attention.set_next_tokens(lengths, dtype=model.dtype, device=model.device)
     last = [tokens[-1] for tokens, _ in expected]
     answered = line_logits(model, last, lengths, None, keeps=False).float()
     for slot, (_, logits) in enumerate(expected):
-        found = torch.cat([read[segments[slot].tokens], answered[slot, None]])
+        found = torch.cat([read[places[slot]], answered[slot, None]])
         difference = float((found - logits).norm() / logits.norm())
         if not difference <= TOLERANCES[model.dtype]:
             raise NotImplementedError(f"the logits would differ by {difference:.1%}")

@@ -1,8 +1,10 @@
 """Answers many questions with one model, greedily, by continuous batching.
 
-A row that has ended makes room for the next question at once; prompts are read without padding,
-several in one line; what all prompts begin with is read once. (Continuous batching: Yu et al. 2022,
-Orca, OSDI; sharing of prefixes: Kwon et al. 2023, arXiv:2309.06180, section 4.4.)
+A row that has ended makes room for the next question; prompts are read without padding, several in
+one line and several lines side by side; what all prompts begin with is read once; tokens that can
+be guessed from the text itself are asked several at a time. (Continuous batching: Yu et al. 2022,
+Orca, OSDI; sharing of prefixes: Kwon et al. 2023, arXiv:2309.06180, section 4.4; guesses: see
+``bakeoff.worker.drafting``.)
 """
 
 import time
@@ -12,15 +14,14 @@ from typing import Any
 
 import torch
 
-from bakeoff.worker.answer_attention import AnswerAttention, KeyValues, Segment
-from bakeoff.worker.modelling import accepts
+from bakeoff.worker.answer_attention import AnswerAttention, KeyValues
+from bakeoff.worker.drafting import MOST_GUESSED, Draft
+from bakeoff.worker.lanes import spread_out
+from bakeoff.worker.reading import TOKENS_PER_READING, Line, Reader, common_prefix, line_logits
 from bakeoff.worker.stops import Stops
 
-TOKENS_PER_READING = 2048
-"""Of one forward pass over texts, at most; a longer text is read alone."""
-
-_SHORTEST_PREFIX = 16
-"""Sharing fewer tokens would cost more than reading them again."""
+_TOKENS_PER_STEP, _TOKENS_PER_CPU_STEP = 512, 48
+"""Of all rows, guesses included: more take longer than they save."""
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,7 @@ class _Row:
     length: int
     """Tokens whose keys and values are kept in the row's slot."""
 
+    draft: Draft
     answer: list[int] = field(default_factory=list)
     began: float = field(default_factory=time.monotonic)
 
@@ -65,14 +67,13 @@ class Answering:
         *,
         num_slots: int,
         stops: Stops,
-        repetition_penalty: float = 1.0,
+        penalty: Any | None = None,
     ) -> None:
         self._model = model
         self._attention = attention
         self.num_slots = num_slots
         self._stops = stops
-        self._penalty = repetition_penalty
-        self._keeps_logits = accepts(model, "logits_to_keep")
+        self._penalty = penalty
         self._rows: list[_Row] = []
         self._prefix: list[int] = []
 
@@ -89,20 +90,26 @@ class Answering:
         waiting = sorted(questions, key=lambda number: -len(questions[number].token_ids))
         waiting.reverse()  # the next one is the last
         self._prefix = common_prefix([question.token_ids for question in questions.values()])
-        self._make_room(questions)
-        while waiting or self._rows:
-            if waiting and len(self._rows) < self.num_slots:
-                self._ended(self._begin(self._next_questions(waiting, questions)), on_answer)
-            if self._rows:
-                self._ended(self._go_on(), on_answer)
+        with Reader(self._model, self._attention) as reader:
+            self._make_room(questions, reader)
+            while waiting or self._rows:
+                # A single prompt would be read by all cores together, which takes longer.
+                fewest = min(reader.num_lanes, len(waiting), self.num_slots)
+                if waiting and self.num_slots - len(self._rows) >= fewest:
+                    chosen = self._next_questions(waiting, questions)
+                    self._ended(self._begin(chosen, reader), on_answer)
+                if self._rows:
+                    self._ended(self._go_on(), on_answer)
 
-    def _make_room(self, questions: Mapping[int, Question]) -> None:
+    def _make_room(self, questions: Mapping[int, Question], reader: Reader) -> None:
         longest = max(len(q.token_ids) + q.max_new_tokens for q in questions.values())
         num_slots = min(self.num_slots, len(questions))
-        self._attention.kept = KeyValues(num_slots, longest - len(self._prefix))
+        # Guesses stand beyond the last token for a moment.
+        capacity = longest - len(self._prefix) + MOST_GUESSED
+        self._attention.kept = KeyValues(num_slots, capacity)
         self._rows = []
         if self._prefix:
-            read_prefix(self._model, self._attention, self._prefix)
+            reader.read_prefix(self._prefix)
 
     def _next_questions(
         self, waiting: list[int], questions: Mapping[int, Question]
@@ -117,61 +124,96 @@ class Answering:
             chosen.append((waiting.pop(), question))
         return chosen
 
-    def _begin(self, chosen: list[tuple[int, Question]]) -> list[_Row]:
-        """Read prompts and take the first token of each answer; the rows that got one."""
+    def _begin(
+        self, chosen: list[tuple[int, Question]], reader: Reader
+    ) -> list[tuple[_Row, list[int]]]:
+        """Read prompts; the new rows, each with the first token of its answer."""
+        start, first = len(self._prefix), len(self._rows)
+        new = [
+            _Row(number, question, len(question.token_ids) - start, Draft(question.token_ids))
+            for number, question in chosen
+        ]
+        self._rows += new
+        lanes = spread_out(range(len(new)), reader.num_lanes, lambda place: new[place].length)
+        lines = [Line() for _ in lanes]
+        for line, places in zip(lines, lanes, strict=True):
+            for place in places:
+                own = new[place].question.token_ids[start:]
+                read = line.add(own, position=start, slot=first + place)
+                line.kept.append(read.stop - 1)
+        found: list[tuple[_Row, list[int]]] = []
+        for places, logits in zip(lanes, reader.read(lines), strict=True):
+            rows = [new[place] for place in places]
+            found += zip(rows, self._said(rows, logits), strict=True)
+        return found
+
+    def _go_on(self) -> list[tuple[_Row, list[int]]]:
+        """What each answer goes on with: a token, and as many more as were guessed right."""
+        guesses = self._guesses()
+        width = 1 + max(map(len, guesses))
+        lengths = [row.length for row in self._rows]
+        self._attention.set_next_tokens(
+            lengths, width=width, dtype=self._model.dtype, device=self._model.device
+        )
         token_ids: list[int] = []
         positions: list[int] = []
-        segments, new = [], []
-        start = len(self._prefix)
-        for number, question in chosen:
-            own = question.token_ids[start:]
-            row = _Row(number, question, len(own))
-            place = slice(len(token_ids), len(token_ids) + len(own))
-            segments.append(Segment(place, slot=len(self._rows)))
-            token_ids += own
-            positions += range(start, start + len(own))
-            self._rows.append(row)
-            new.append(row)
-        self._attention.set_segments(segments)
-        ends = [segment.tokens.stop - 1 for segment in segments]
-        self._take(new, self._logits(token_ids, positions, ends))
-        return new
+        for row, guess in zip(self._rows, guesses, strict=True):
+            token_ids += [row.answer[-1], *guess, *[row.answer[-1]] * (width - 1 - len(guess))]
+            at = len(self._prefix) + row.length
+            positions += range(at, at + width)
+        logits = line_logits(self._model, token_ids, positions, None, keeps=False)
+        found = []
+        for row, guess, said in zip(
+            self._rows, guesses, self._said(self._rows, logits), strict=True
+        ):
+            num_right = next((i for i, g in enumerate(guess) if g != said[i]), len(guess))
+            row.draft.learn(len(guess), num_right)
+            row.length += 1 + num_right
+            found.append((row, said[: 1 + num_right]))
+        return found
 
-    def _go_on(self) -> list[_Row]:
-        """One more token of every answer."""
-        lengths = [row.length for row in self._rows]
-        self._attention.set_next_tokens(lengths, dtype=self._model.dtype, device=self._model.device)
-        token_ids = [row.answer[-1] for row in self._rows]
-        positions = [len(self._prefix) + length for length in lengths]
-        self._take(self._rows, self._logits(token_ids, positions, None))
-        for row in self._rows:
-            row.length += 1
-        return self._rows
+    def _guesses(self) -> list[list[int]]:
+        """For each row; none where what was said changes what is said next."""
+        if self._penalty is not None:
+            return [[] for _ in self._rows]
+        is_cpu = self._model.device.type == "cpu"
+        at_once = _TOKENS_PER_CPU_STEP if is_cpu else _TOKENS_PER_STEP
+        most = min(MOST_GUESSED, at_once // len(self._rows) - 1)
+        return [
+            row.draft.guess(min(most, row.question.max_new_tokens - len(row.answer) - 1))
+            for row in self._rows
+        ]
 
-    def _logits(
-        self, token_ids: list[int], positions: list[int], kept: list[int] | None
-    ) -> torch.Tensor:
-        """(kept tokens, vocabulary) in fp32; all tokens are kept when ``kept`` is None."""
-        logits = line_logits(self._model, token_ids, positions, kept, keeps=self._keeps_logits)
-        return logits.float()
+    def _said(self, rows: list[_Row], logits: torch.Tensor) -> list[list[int]]:
+        """The likeliest tokens of each row; ``logits`` (rows x W, vocabulary)."""
+        logits = logits.float()
+        if self._penalty is not None:
+            for place, row in enumerate(rows):
+                seen = torch.tensor([[*row.question.token_ids, *row.answer]], device=logits.device)
+                logits[place, None] = self._penalty(seen, logits[place, None])
+        said: list[list[int]] = logits.argmax(-1).view(len(rows), -1).tolist()
+        return said
 
-    def _take(self, rows: list[_Row], logits: torch.Tensor) -> None:
-        if self._penalty != 1.0:
-            for row, scores in zip(rows, logits, strict=True):
-                _penalise(scores, [*row.question.token_ids, *row.answer], self._penalty)
-        for row, token in zip(rows, logits.argmax(-1).tolist(), strict=True):
-            row.answer.append(token)
-
-    def _ended(self, rows: list[_Row], on_answer: Callable[[int, Answer], None]) -> None:
-        """Hand out the answers that have ended, and close the gaps that they leave."""
-        tails = [row.answer[-self._stops.window :] for row in rows]
-        ended = self._stops.ended(tails)
-        for row, has_ended in zip(list(rows), ended, strict=True):
-            if has_ended or len(row.answer) == row.question.max_new_tokens:
+    def _ended(
+        self, found: list[tuple[_Row, list[int]]], on_answer: Callable[[int, Answer], None]
+    ) -> None:
+        """Add what was found, hand out the answers that end with it, close the gaps they leave."""
+        answers = [
+            [*row.answer, *tokens[: i + 1]] for row, tokens in found for i in range(len(tokens))
+        ]
+        ends = iter(self._stops.ended([answer[-self._stops.window :] for answer in answers]))
+        for row, tokens in found:
+            flags = [next(ends) for _ in tokens]
+            number = 1 + flags.index(True) if True in flags else len(tokens)
+            row.answer += tokens[:number]
+            for token in tokens[:number]:
+                row.draft.add(token)
+            if True in flags or len(row.answer) == row.question.max_new_tokens:
                 self._leave(row)
-                reason = self._stops.reason(row.answer) if has_ended else "token_limit"
+                reason = self._stops.reason(row.answer) if True in flags else "token_limit"
                 seconds = time.monotonic() - row.began
-                on_answer(row.number, Answer(row.answer, not has_ended, reason, seconds))
+                answer = Answer(row.answer, True not in flags, reason, seconds)
+                on_answer(row.number, answer)
 
     def _leave(self, row: _Row) -> None:
         slot, last = self._rows.index(row), len(self._rows) - 1
@@ -179,57 +221,3 @@ class Answering:
             self._attention.kept.move(last, slot, self._rows[last].length)
             self._rows[slot] = self._rows[last]
         self._rows.pop()
-
-
-def common_prefix(texts: list[list[int]]) -> list[int]:
-    """The tokens that all texts begin with, each keeping one of its own; none if they are few."""
-    first, last = min(texts), max(texts)
-    longest = min(len(text) for text in texts) - 1
-    length = 0
-    while length < longest and first[length] == last[length]:
-        length += 1
-    return first[:length] if length >= _SHORTEST_PREFIX and len(texts) > 1 else []
-
-
-def read_prefix(model: Any, attention: AnswerAttention, token_ids: list[int]) -> None:
-    """Keep the keys and values of what all later texts begin with."""
-    attention.set_segments([Segment(slice(0, len(token_ids)))])
-    attention.is_prefix = True
-    try:
-        line_logits(model, token_ids, list(range(len(token_ids))), [0], keeps=True)
-    finally:
-        attention.is_prefix = False
-
-
-def line_logits(
-    model: Any, token_ids: list[int], positions: list[int], kept: list[int] | None, *, keeps: bool
-) -> torch.Tensor:
-    """One forward pass over one line of tokens.
-
-    Args:
-        model: with the attention of ``bakeoff.worker.answer_attention``.
-        token_ids: of the line.
-        positions: of each token in its own text.
-        kept: places whose logits are wanted; None: all.
-        keeps: whether the model can compute the logits of some places only.
-
-    Returns:
-        (kept, vocabulary), in the model's format.
-    """
-    device = model.device
-    places = None if kept is None else torch.tensor(kept, device=device)
-    options = {"logits_to_keep": places} if places is not None and keeps else {}
-    logits = model(
-        input_ids=torch.tensor([token_ids], device=device),
-        position_ids=torch.tensor([positions], device=device),
-        use_cache=False,
-        **options,
-    ).logits[0]
-    return logits if places is None or options else logits[places]
-
-
-def _penalise(logits: torch.Tensor, token_ids: list[int], penalty: float) -> None:
-    """In place, as transformers does it (Keskar et al. 2019, arXiv:1909.05858, section 4.1)."""
-    seen = torch.tensor(sorted(set(token_ids)), device=logits.device)
-    scores = logits[seen]
-    logits[seen] = torch.where(scores < 0, scores * penalty, scores / penalty)

@@ -1,7 +1,7 @@
 """Attention over rows packed into one line, each row seeing only itself.
 
-Registered with transformers under a name, it replaces the attention of every layer. The lengths of
-the packed rows are set before each forward pass, as an attribute: arguments of the model's forward
+Registered with transformers under a name, it replaces the attention of every layer. The layout of
+the packed rows is set before each forward pass, as an attribute: arguments of the model's forward
 do not reach the attention in every architecture, and recomputed activations (gradient
 checkpointing) run in another thread, out of reach of a context variable.
 """
@@ -11,6 +11,8 @@ import threading
 from typing import Any
 
 import torch
+
+from bakeoff.worker.layout import Layout
 
 NAME = "bakeoff_packed"
 
@@ -25,17 +27,17 @@ class PackedAttention:
     """Causal attention within each of the packed rows."""
 
     def __init__(self) -> None:
-        self._latest: tuple[int, ...] = ()
-        self._by_thread: dict[int, tuple[int, ...]] = {}
+        self._latest = Layout(())
+        self._by_thread: dict[int, Layout] = {}
 
     @property
-    def row_lengths(self) -> tuple[int, ...]:
+    def layout(self) -> Layout:
         """As set by this thread; in a thread that never did, as set last by any."""
         return self._by_thread.get(threading.get_ident(), self._latest)
 
-    @row_lengths.setter
-    def row_lengths(self, lengths: tuple[int, ...]) -> None:
-        self._latest = self._by_thread[threading.get_ident()] = lengths
+    @layout.setter
+    def layout(self, layout: Layout) -> None:
+        self._latest = self._by_thread[threading.get_ident()] = layout
 
     def __call__(
         self,
@@ -65,12 +67,12 @@ class PackedAttention:
         Raises:
             NotImplementedError: the architecture asks for more than plain causal attention.
         """
-        refuse_unknown(attention_mask, others, longest=max(self.row_lengths))
+        refuse_unknown(attention_mask, others, longest=max(self.layout.row_lengths))
         scale = query.shape[-1] ** -0.5 if scaling is None else scaling
         if query.device.type == "cpu":
-            attended = _RowAttention.apply(query[0], key[0], value[0], scale, self.row_lengths)
+            attended = _RowAttention.apply(query[0], key[0], value[0], scale, self.layout)
             return attended[None], None
-        return _attend_by_kernel(query, key, value, scale, self.row_lengths), None
+        return _attend_by_kernel(query, key, value, scale, self.layout.row_lengths), None
 
 
 def refuse_unknown(mask: torch.Tensor | None, others: dict[str, Any], *, longest: int) -> None:
@@ -124,7 +126,7 @@ def _attend_by_kernel(
 class _RowAttention(torch.autograd.Function):
     """On the CPU: plain matrix products a tile, the weights computed anew in the backward pass.
 
-    A tile is a stretch of one row's queries with all keys up to its end, so that of a long row half
+    A tile is a part of one row's queries with all keys up to its end, so that of a long row half
     of the masked scores are never computed. For rows of a few hundred tokens this takes half the
     time of torch's own CPU kernel, whose backward pass is slow, and keeps nothing of size row x
     row. The recomputation is that of FlashAttention (Dao et al. 2022, arXiv:2205.14135, section
@@ -138,15 +140,17 @@ class _RowAttention(torch.autograd.Function):
         key: torch.Tensor,
         value: torch.Tensor,
         scale: float,
-        row_lengths: tuple[int, ...],
+        layout: Layout,
     ) -> torch.Tensor:
         num_heads, num_tokens, _ = query.shape
         attended = query.new_empty(num_tokens, num_heads, value.shape[-1])
         scaled = query * scale
-        for queries, keys in _tiles(row_lengths):
-            attended[queries] = attend_tile(scaled[:, queries], key[:, keys], value[:, keys])
+        for num_shared, own in layout.stretches():
+            keys, values = (_seen(whole, num_shared, own) for whole in (key, value))
+            for queries, seen in _tiles(num_shared, own):
+                attended[queries] = attend_tile(scaled[:, queries], keys[:, seen], values[:, seen])
         ctx.save_for_backward(query, key, value)
-        ctx.scale, ctx.row_lengths = scale, row_lengths
+        ctx.scale, ctx.layout = scale, layout
         return attended
 
     @staticmethod
@@ -156,19 +160,25 @@ class _RowAttention(torch.autograd.Function):
         scaled = query * ctx.scale
         grad_query = torch.empty_like(scaled)
         grad_key, grad_value = torch.zeros_like(key), torch.zeros_like(value)
-        for queries, keys in _tiles(ctx.row_lengths):
-            grad = _group(gradients[0][queries].transpose(0, 1), num_groups)
-            weights = _weights(scaled[:, queries], key[:, keys])
-            grad_value[:, keys] += torch.bmm(weights.transpose(1, 2), grad)
-            grad_weights = torch.bmm(grad, value[:, keys].transpose(1, 2))
-            # The backward pass of softmax in one sweep, as autograd itself calls it.
-            grad_scores = torch.ops.aten._softmax_backward_data(
-                grad_weights, weights, -1, weights.dtype
-            )
-            grad_query[:, queries] = _ungroup(torch.bmm(grad_scores, key[:, keys]), num_heads)
-            grad_key[:, keys] += torch.bmm(
-                grad_scores.transpose(1, 2), _group(scaled[:, queries], num_groups)
-            )
+        for num_shared, own in ctx.layout.stretches():
+            keys, values = (_seen(whole, num_shared, own) for whole in (key, value))
+            grad_keys, grad_values = torch.zeros_like(keys), torch.zeros_like(values)
+            for queries, seen in _tiles(num_shared, own):
+                grad = _group(gradients[0][queries].transpose(0, 1), num_groups)
+                weights = _weights(scaled[:, queries], keys[:, seen])
+                grad_values[:, seen] += torch.bmm(weights.transpose(1, 2), grad)
+                grad_weights = torch.bmm(grad, values[:, seen].transpose(1, 2))
+                # The backward pass of softmax in one sweep, as autograd itself calls it.
+                grad_scores = torch.ops.aten._softmax_backward_data(
+                    grad_weights, weights, -1, weights.dtype
+                )
+                grad_query[:, queries] = _ungroup(torch.bmm(grad_scores, keys[:, seen]), num_heads)
+                grad_keys[:, seen] += torch.bmm(
+                    grad_scores.transpose(1, 2), _group(scaled[:, queries], num_groups)
+                )
+            for whole, part in ((grad_key, grad_keys), (grad_value, grad_values)):
+                whole[:, :num_shared] += part[:, :num_shared]
+                whole[:, own] += part[:, num_shared:]
         return grad_query.mul_(ctx.scale), grad_key, grad_value, None, None
 
 
@@ -188,15 +198,19 @@ def attend_tile(query: torch.Tensor, key: torch.Tensor, value: torch.Tensor) -> 
     return _ungroup(torch.bmm(weights, value), query.shape[0]).transpose(0, 1)
 
 
-def _tiles(row_lengths: tuple[int, ...]) -> list[tuple[slice, slice]]:
-    """The queries of each tile, and the keys that any of them sees."""
+def _seen(whole: torch.Tensor, num_shared: int, own: slice) -> torch.Tensor:
+    """Keys or values of a stretch, (heads, shared + own tokens, size)."""
+    if num_shared == 0:
+        return whole[:, own]
+    return torch.cat([whole[:, :num_shared], whole[:, own]], 1)
+
+
+def _tiles(num_shared: int, own: slice) -> list[tuple[slice, slice]]:
+    """The queries of each tile of a stretch, and which of its keys any of them sees."""
     tiles = []
-    first = 0
-    for length in row_lengths:
-        for start in range(first, first + length, TILE_TOKENS):
-            end = min(start + TILE_TOKENS, first + length)
-            tiles.append((slice(start, end), slice(first, end)))
-        first += length
+    for start in range(own.start, own.stop, TILE_TOKENS):
+        end = min(start + TILE_TOKENS, own.stop)
+        tiles.append((slice(start, end), slice(0, num_shared + end - own.start)))
     return tiles
 
 

@@ -9,7 +9,11 @@ from typing import Any
 import torch
 
 from bakeoff.worker.failures import JobError
+from bakeoff.worker.layout import Layout, num_common
 from bakeoff.worker.rows import IGNORED, Row, RowList
+
+_FEWEST_SHARED = 8
+"""Shared tokens: with fewer, putting their keys before those of each row costs what they save."""
 
 
 @dataclass(frozen=True)
@@ -23,12 +27,12 @@ class Batch:
     """(lines, T)"""
 
     position_ids: torch.Tensor
-    """(lines, T); starts anew with every row."""
+    """(lines, T); of each token in its own row."""
 
     attention_mask: torch.Tensor | None
     """(lines, T), 1 where there is a token; None when packed."""
 
-    row_lengths: tuple[int, ...]
+    layout: Layout
     target_lines: torch.Tensor
     """(N,) the line of the token before each label token: where its prediction stands."""
 
@@ -41,23 +45,23 @@ class Batch:
     targets: torch.Tensor
     """(N,) the label tokens."""
 
-    @property
-    def num_tokens(self) -> int:
-        return sum(self.row_lengths)
-
     def rows(self) -> tuple[list[list[int]], list[list[int]]]:
         """Token ids and labels of each row, as they can be read off these tensors."""
         labels = torch.full_like(self.token_ids, IGNORED)
         columns = self.kept_columns[self.target_places]
         labels[self.target_lines, columns + 1] = self.targets
-        if self.attention_mask is None:
-            ids, learned = (lines[0].split(self.row_lengths) for lines in (self.token_ids, labels))
-        else:
-            ids, learned = (
-                tuple(line[:length] for line, length in zip(lines, self.row_lengths, strict=True))
-                for lines in (self.token_ids, labels)
-            )
+        ids, learned = self._by_row(self.token_ids), self._by_row(labels)
         return [row.tolist() for row in ids], [row.tolist() for row in learned]
+
+    def _by_row(self, lines: torch.Tensor) -> list[torch.Tensor]:
+        lengths, num_shared = self.layout
+        if self.attention_mask is not None:
+            return [line[:length] for line, length in zip(lines, lengths, strict=True)]
+        shared = lines[0, :num_shared]
+        return [
+            torch.cat([shared, lines[0, start + num_shared : start + length]])
+            for start, length in zip(self.layout.starts, lengths, strict=True)
+        ]
 
     def to(self, device: torch.device) -> "Batch":
         if device.type == "cpu":
@@ -69,28 +73,45 @@ class Batch:
         return Batch(**moved)
 
 
-def pack(rows: list[Row]) -> Batch:
-    """All rows one after the other in a single line."""
-    starts = [0]
-    for row in rows:
-        starts.append(starts[-1] + len(row.token_ids))
+def pack(rows: list[Row], *, share: bool = False) -> Batch:
+    """All rows one after the other in a single line.
+
+    Args:
+        rows: at least one, each with a label.
+        share: what all rows begin with stands there once.
+    """
+    num_shared = _num_shared(rows) if share else 0
+    layout = Layout(tuple(len(row.token_ids) for row in rows), num_shared)
     targets = [
         (start + index - 1, label)
-        for start, row in zip(starts, rows, strict=False)
+        for start, row in zip(layout.starts, rows, strict=True)
         for index, label in enumerate(row.labels)
         if index > 0 and label != IGNORED
     ]
     columns, labels = zip(*targets, strict=True)
+    shared = rows[0].token_ids[:num_shared]
+    positions = [torch.arange(num_shared, length) for length in layout.row_lengths]
     return Batch(
-        token_ids=torch.tensor([[token for row in rows for token in row.token_ids]]),
-        position_ids=torch.cat([torch.arange(len(row.token_ids)) for row in rows])[None],
+        token_ids=torch.tensor([shared + [t for row in rows for t in row.token_ids[num_shared:]]]),
+        position_ids=torch.cat([torch.arange(num_shared), *positions])[None],
         attention_mask=None,
-        row_lengths=tuple(len(row.token_ids) for row in rows),
+        layout=layout,
         target_lines=torch.zeros(len(labels), dtype=torch.long),
         kept_columns=torch.tensor(columns),
         target_places=torch.arange(len(labels)),
         targets=torch.tensor(labels),
     )
+
+
+def _num_shared(rows: list[Row]) -> int:
+    """How many tokens all rows begin with, up to the first that predicts a label in any of them."""
+    if len(rows) == 1:
+        return 0
+    equal = num_common([row.token_ids for row in rows])
+    for row in rows:
+        labels = enumerate(row.labels)
+        equal = min(equal, next(i - 1 for i, label in labels if i > 0 and label != IGNORED))
+    return equal if equal >= _FEWEST_SHARED else 0
 
 
 def pad(rows: list[Row], *, pad_token: int) -> Batch:
@@ -112,7 +133,7 @@ def pad(rows: list[Row], *, pad_token: int) -> Batch:
         ),
         position_ids=columns_of_line.expand(len(rows), width),
         attention_mask=(columns_of_line < torch.tensor(lengths)[:, None]).long(),
-        row_lengths=lengths,
+        layout=Layout(lengths),
         target_lines=torch.tensor(lines),
         kept_columns=kept,
         target_places=places,
@@ -191,11 +212,10 @@ def check_supervision(batch: Batch, end_token: int) -> None:
         JobError: a row does not.
     """
     last_columns: dict[Any, int] = {}
-    first = 0
-    for line, length in enumerate(batch.row_lengths):
-        packed = batch.attention_mask is None
-        last_columns[(0, first + length - 2) if packed else (line, length - 2)] = line
-        first += length
+    packed = batch.attention_mask is None
+    lengths = zip(batch.layout.starts, batch.layout.row_lengths, strict=True)
+    for line, (start, length) in enumerate(lengths):
+        last_columns[(0, start + length - 2) if packed else (line, length - 2)] = line
     columns = batch.kept_columns[batch.target_places]
     places = zip(batch.target_lines.tolist(), columns.tolist(), strict=True)
     for place, target in zip(places, batch.targets.tolist(), strict=True):

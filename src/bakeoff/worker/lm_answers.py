@@ -23,6 +23,7 @@ from bakeoff.worker.answering import Answer, Answering, Question
 from bakeoff.worker.choosing import Continuation, log_probabilities
 from bakeoff.worker.lm_batches import BatchedLM
 from bakeoff.worker.lm_kept import Ending, Keep
+from bakeoff.worker.lm_model import penalty_of
 from bakeoff.worker.stops import Stops
 
 _FOLLOWED = frozenset(
@@ -83,7 +84,7 @@ class AnsweringLM(BatchedLM):
         prompts: dict[int, list[int]],
         keep: Keep,
     ) -> None:
-        num_done = len(requests) - len(prompts)
+        num_left = len(prompts)
         for numbers in _by_settings(requests, list(prompts)):
             until, max_new_tokens = self._ends(requests[numbers[0]])
             room = self.max_length - max_new_tokens
@@ -95,12 +96,12 @@ class AnsweringLM(BatchedLM):
                 until: list[str] = until,
                 left: dict[int, Question] = left,
             ) -> None:
-                nonlocal num_done
-                num_done += 1
+                nonlocal num_left
+                num_left -= 1
                 del left[number]
                 text = postprocess_generated_text(self.tok_decode(answer.token_ids), until, None)
                 keep(number, text, _ending(answer))
-                self._events.progress(num_done, len(requests), "questions")
+                self._tell_progress(num_left, len(requests), "questions")
 
             self._answer(self._answering(attention, until), left, answered)
 
@@ -125,7 +126,7 @@ class AnsweringLM(BatchedLM):
             attention,
             num_slots=self.batch_size_per_gpu,
             stops=Stops(self.tokenizer, until, eos_ids=self.eos_ids()),
-            repetition_penalty=self.model.generation_config.repetition_penalty or 1.0,
+            penalty=penalty_of(self.model),
         )
 
     def _ends(self, request: Any) -> tuple[list[str], int]:

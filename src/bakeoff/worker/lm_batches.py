@@ -16,11 +16,10 @@ from lm_eval.models.huggingface import HFLM
 from transformers import StoppingCriteria, StoppingCriteriaList
 from typing_extensions import override
 
-from bakeoff.worker.events import Events
+from bakeoff.worker import products
 from bakeoff.worker.failures import is_out_of_memory
 from bakeoff.worker.lm_batch_size import free_bytes, rows_that_fit
-from bakeoff.worker.lm_journal import Journal
-from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers, template_args
+from bakeoff.worker.lm_kept import Ending, Keep, Keeping, KeepScore, KeptAnswers, template_args
 from bakeoff.worker.stops import Stops
 
 _CHOICE_BATCHES_PER_REPORT = 16
@@ -74,9 +73,8 @@ class BatchedLM(KeptAnswers, HFLM):
         tokenizer: Any,
         *,
         batch_size: int | str,
-        events: Events,
+        keeping: Keeping,
         chat_date: str | None = None,
-        journal: Journal | None = None,
     ) -> None:
         """Load nothing: the model is there.
 
@@ -84,9 +82,8 @@ class BatchedLM(KeptAnswers, HFLM):
             model: that is asked.
             tokenizer: its own.
             batch_size: questions at a time; ``auto``: as many as memory allows.
-            events: where progress is told.
+            keeping: what is done with the answers.
             chat_date: today, for a chat template that asks.
-            journal: where answers are kept and those of a killed process are found.
         """
         super().__init__(
             pretrained=model,
@@ -95,7 +92,7 @@ class BatchedLM(KeptAnswers, HFLM):
             batch_size=1 if batch_size == "auto" else batch_size,
             chat_template_args=template_args(chat_date),
         )
-        self._begin_keeping(events, journal)
+        self._begin_keeping(keeping)
         self._batch_endings: list[Ending] = []
         self._chooses_batch_size = batch_size == "auto"
 
@@ -105,6 +102,7 @@ class BatchedLM(KeptAnswers, HFLM):
             "batch_size_at_end": self.batch_size,
             "max_length": self.max_length,
             "device": self.device.type,
+            "products": products.choose(self.model.dtype, self.device),
             "attention": self.config._attn_implementation,
             "generation": self.generation,
             "generation_config": self.model.generation_config.to_diff_dict(),
@@ -165,22 +163,23 @@ class BatchedLM(KeptAnswers, HFLM):
         batches_per_report: int = 1,
     ) -> None:
         """Work through ``indices`` in order, with smaller batches once one did not fit."""
-        done, before = 0, total - len(indices)
+        done = 0
         while done < len(indices):
             batch = indices[done : done + self.batch_size_per_gpu * batches_per_report]
             if self._fits(work, batch):
                 done += len(batch)
-                self._events.progress(before + done, total, unit)
+                self._tell_progress(len(indices) - done, total, unit)
 
     def _choose_batch_size(
         self, num_tokens: int, num_rows: int, *, all_logits: bool = False
     ) -> None:
         if self._chooses_batch_size:
+            num_on_device = self.sharing.num_processes if self.device.type == "cpu" else 1
             self.batch_size_per_gpu = rows_that_fit(
                 self.model,
                 num_tokens=num_tokens,
                 num_rows=num_rows,
-                free_bytes=free_bytes(self.device),
+                free_bytes=free_bytes(self.device) // num_on_device,
                 all_logits=all_logits,
             )
 

@@ -8,7 +8,7 @@ that began otherwise (another version of the libraries) is begun anew.
 import hashlib
 import json
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +18,21 @@ JOURNAL_FILE = "answers.jsonl"
 class Journal:
     """Answers by the digest of task, item, prompt and settings."""
 
-    def __init__(self, path: Path, terms: Mapping[str, Any]) -> None:
-        """Open ``path``, or begin it anew where it began with other ``terms``."""
-        self._entries: dict[str, Any] = {}
+    def __init__(
+        self, path: Path, terms: Mapping[str, Any], *, others: Iterable[Path] = ()
+    ) -> None:
+        """Open ``path``, or begin it anew where it began with other ``terms``.
+
+        Args:
+            path: of the journal.
+            terms: what the answers depend on besides their requests.
+            others: journals whose answers on the same terms it takes over.
+        """
         first = json.dumps({"terms": digest(terms)})
-        whole = _whole_lines(path)
-        if whole[:1] == [first]:
-            for line in whole[1:]:
-                entry = json.loads(line)
-                self._entries[entry["key"]] = entry["answer"]
-        else:
-            whole = [first]
+        found = [_whole_lines(place) for place in (path, *others)]
+        whole = [first, *(line for lines in found if lines[:1] == [first] for line in lines[1:])]
+        entries = map(json.loads, whole[1:])
+        self._entries: dict[str, Any] = {entry["key"]: entry["answer"] for entry in entries}
         # Written anew without what may be torn behind the last line end.
         path.write_text("".join(f"{line}\n" for line in whole), encoding="utf-8", newline="\n")
         self._file = path.open("a", encoding="utf-8", newline="\n")

@@ -5,7 +5,7 @@ is found out what an earlier process kept, and what each answer ended with.
 """
 
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -16,6 +16,7 @@ from lm_eval.models.utils import normalize_gen_kwargs
 from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.lm_journal import Journal, request_keys
+from bakeoff.worker.lm_sharing import ALONE, Sharing
 
 
 @dataclass(frozen=True)
@@ -51,6 +52,20 @@ def template_args(chat_date: str | None) -> dict[str, Any]:
     return {"strftime_now": datetime.fromisoformat(chat_date).replace(tzinfo=UTC).strftime}
 
 
+@dataclass(frozen=True)
+class Keeping:
+    """What is done with the answers as they come."""
+
+    events: Events
+    """Where progress is told."""
+
+    journal: Journal | None = None
+    """Where answers are kept and those of a killed process are found."""
+
+    sharing: Sharing = ALONE
+    """The processes that answer together."""
+
+
 class KeptAnswers:
     """Before a model class of the harness; call ``_begin_keeping`` first of all."""
 
@@ -60,9 +75,10 @@ class KeptAnswers:
     chat_template_args: dict[str, Any]
     """What is handed to a template goes before what transformers lends it."""
 
-    def _begin_keeping(self, events: Events, journal: Journal | None) -> None:
-        self._events = events
-        self._journal = journal
+    def _begin_keeping(self, keeping: Keeping) -> None:
+        self._events = keeping.events
+        self._journal = keeping.journal
+        self.sharing = keeping.sharing
         self.endings: dict[tuple[str | None, int | None], Ending] = {}
         """By task and position of the item in its split."""
 
@@ -118,46 +134,65 @@ class KeptAnswers:
         lengths = [len(self.tok_encode(request.args[0])) for request in requests]
         self.limits_of_new_tokens.update(map(self._max_new_tokens, requests))
         self._prepare(requests, lengths)
-        answers: dict[int, str] = {}
         keys = request_keys(requests)
+        answered: dict[int, Any] = self._found(keys, "questions")
+        left = self._left(requests, lengths.__getitem__, answered, "questions")
+        own: dict[int, Any] = {}
 
         def keep(index: int, text: str, ending: Ending) -> None:
-            answers[index] = text
-            ending = replace(ending, num_prompt_tokens=lengths[index])
-            self.endings.setdefault((requests[index].task_name, requests[index].doc_id), ending)
-            self._add(keys[index], [text, asdict(ending)])
+            own[index] = [text, asdict(replace(ending, num_prompt_tokens=lengths[index]))]
+            self._add(keys[index], own[index])
 
-        for index, (text, ending) in self._found(keys, "questions"):
-            answers[index] = text
-            place = requests[index].task_name, requests[index].doc_id
-            self.endings.setdefault(place, Ending(**ending))
-        left = [index for index in range(len(requests)) if index not in answers]
-        self._events.progress(len(answers), len(requests), "questions")
         if left:
             self._answer_requests(requests, left, keep)
-        return [answers[index] for index in range(len(requests))]
+        answered |= self.sharing.all_of(own)
+        for index, (_, ending) in sorted(answered.items()):
+            place = requests[index].task_name, requests[index].doc_id
+            self.endings.setdefault(place, Ending(**ending))
+        return [answered[index][0] for index in range(len(requests))]
 
     def loglikelihood(self, requests: list[Any], **_: Any) -> list[tuple[float, bool]]:
         """Log-probability of each request's continuation, in the order of the requests."""
         keys = request_keys(requests)
-        scored = {index: (found[0], found[1]) for index, found in self._found(keys, "choices")}
+        scored: dict[int, Any] = self._found(keys, "choices")
+        left = self._left(requests, lambda i: sum(map(len, requests[i].args)), scored, "choices")
+        own: dict[int, Any] = {}
 
         def keep(index: int, found: tuple[float, bool]) -> None:
-            scored[index] = found
-            self._add(keys[index], found)
+            own[index] = list(found)
+            self._add(keys[index], own[index])
 
-        left = [index for index in range(len(requests)) if index not in scored]
-        self._events.progress(len(scored), len(requests), "choices")
         if left:
             self._score_requests(requests, left, keep)
-        return [scored[index] for index in range(len(requests))]
+        scored |= self.sharing.all_of(own)
+        return [(scored[index][0], scored[index][1]) for index in range(len(requests))]
 
-    def _found(self, keys: list[str], unit: str) -> list[tuple[int, Any]]:
-        """By number of the request, what an earlier process kept of it."""
-        if self._journal is None:
-            return []
-        found = [(index, self._journal.find(key)) for index, key in enumerate(keys)]
-        known = [(index, answer) for index, answer in found if answer is not None]
+    def _left(
+        self, requests: list[Any], length: Callable[[int], int], done: Collection[int], unit: str
+    ) -> list[int]:
+        """Numbers of the requests that are left to this process; those of an item together."""
+        self._events.progress(len(done), len(requests), unit)
+        left = [index for index in range(len(requests)) if index not in done]
+        return self.sharing.own_part(
+            left, lambda i: (length(i), (requests[i].task_name, requests[i].doc_id))
+        )
+
+    def _tell_progress(self, num_left: int, total: int, unit: str) -> None:
+        """``num_left``: of this process; the others are taken to be as far as it is."""
+        left = min(total, num_left * self.sharing.num_processes)
+        self._events.progress(total - left, total, unit)
+
+    def _found(self, keys: list[str], unit: str) -> dict[int, Any]:
+        """By number of the request, what earlier processes kept of it."""
+        journal = self._journal
+        if journal is None:
+            return {}
+
+        def find() -> list[Any]:
+            found = [(index, journal.find(key)) for index, key in enumerate(keys)]
+            return [[index, answer] for index, answer in found if answer is not None]
+
+        known = dict(self.sharing.of_main(find))
         if known:
             sys.stdout.write(f"going on: {len(known)} of {len(keys)} {unit} were done before\n")
         return known

@@ -4,8 +4,9 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, GenerationConfig
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GenerationConfig
 
+from bakeoff.worker import products
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.machine import choose_device
 
@@ -29,6 +30,7 @@ def load_model(
         device: where it runs.
         trust_remote_code: whether Python files beside the weights may run.
     """
+    products.choose(DTYPES[precision], device)
     adapter_dir, weights_dir = None, artefact_dir or model_dir
     if artefact_dir is not None and (artefact_dir / "adapter_config.json").is_file():
         adapter_dir, weights_dir = artefact_dir, model_dir
@@ -38,7 +40,9 @@ def load_model(
         local_files_only=True,
         trust_remote_code=trust_remote_code,
     )
-    model.generation_config = _decoding(model_dir, model)
+    model.generation_config = decoding_of(
+        model_dir, weights_dir, trust_remote_code=trust_remote_code
+    )
     if adapter_dir is not None:
         model = _with_adapter(model, adapter_dir)
     return model.to(device).eval()
@@ -107,7 +111,7 @@ def _saved_in_fp32(artefact_dir: Path) -> bool:
         return any(file.get_slice(name).get_dtype() == "F32" for name in file.keys())  # noqa: SIM118
 
 
-def _decoding(model_dir: Path, model: Any) -> Any:
+def decoding_of(model_dir: Path, weights_dir: Path, *, trust_remote_code: bool) -> Any:
     """The base model's decoding settings, without its own limit on the length.
 
     A full fine-tuning may save others than its base has; and `max_new_tokens` there (2048 for
@@ -116,6 +120,17 @@ def _decoding(model_dir: Path, model: Any) -> Any:
     if (model_dir / "generation_config.json").is_file():
         decoding = GenerationConfig.from_pretrained(str(model_dir), local_files_only=True)
     else:
-        decoding = GenerationConfig.from_model_config(model.config)
+        config = AutoConfig.from_pretrained(
+            str(weights_dir), local_files_only=True, trust_remote_code=trust_remote_code
+        )
+        decoding = GenerationConfig.from_model_config(config)
     decoding.max_new_tokens = None
     return decoding
+
+
+def penalty_of(model: Any) -> Any | None:
+    """Of what was said before, on logits; the rest of the model's own sampling is left out."""
+    from transformers import RepetitionPenaltyLogitsProcessor
+
+    penalty = getattr(model.generation_config, "repetition_penalty", None) or 1.0
+    return None if penalty == 1.0 else RepetitionPenaltyLogitsProcessor(float(penalty))

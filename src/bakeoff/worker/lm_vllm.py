@@ -13,9 +13,7 @@ from typing import Any
 from lm_eval.models.utils import handle_stop_sequences, normalize_gen_kwargs
 from typing_extensions import override
 
-from bakeoff.worker.events import Events
-from bakeoff.worker.lm_journal import Journal
-from bakeoff.worker.lm_kept import Ending, Keep, KeepScore, KeptAnswers, template_args
+from bakeoff.worker.lm_kept import Ending, Keep, Keeping, KeepScore, KeptAnswers, template_args
 from bakeoff.worker.vllm_adapter import max_rank_of
 
 
@@ -56,9 +54,7 @@ VLLM = _harness_class()
 class VllmLM(KeptAnswers, VLLM):  # type: ignore[misc, valid-type]
     """Answers requests; afterwards ``endings`` says how each answer ended."""
 
-    def __init__(
-        self, job: dict[str, Any], tokenizer: Any, *, events: Events, journal: Journal | None
-    ) -> None:
+    def __init__(self, job: dict[str, Any], tokenizer: Any, *, keeping: Keeping) -> None:
         """Load the model of the job, with its adapter."""
         artefact = None if job["artefact_dir"] is None else Path(job["artefact_dir"])
         rank = max_rank_of(artefact)
@@ -68,7 +64,8 @@ class VllmLM(KeptAnswers, VLLM):  # type: ignore[misc, valid-type]
             options |= {"lora_local_path": str(artefact), "max_lora_rank": rank}
         if _platform().is_cpu():
             # It takes a share of all memory, and compiling takes longer than it saves.
-            options |= {"gpu_memory_utilization": _SHARE_OF_HOST, "enforce_eager": True}
+            share = _SHARE_OF_HOST / keeping.sharing.num_processes
+            options |= {"gpu_memory_utilization": share, "enforce_eager": True}
         batch_size = job["batch_size"]
         super().__init__(
             pretrained=weights,
@@ -86,7 +83,7 @@ class VllmLM(KeptAnswers, VLLM):  # type: ignore[misc, valid-type]
         self.tokenizer.chat_template = tokenizer.chat_template
         self.chat_template_args = template_args(job["chat"] and job["chat"]["date"])
         self._outputs: dict[tuple[int, ...], Any] = {}
-        self._begin_keeping(events, journal)
+        self._begin_keeping(keeping)
 
     @override
     def facts(self) -> dict[str, Any]:
@@ -130,11 +127,10 @@ class VllmLM(KeptAnswers, VLLM):  # type: ignore[misc, valid-type]
         return outputs
 
     def _portions(self, left: list[int], total: int, unit: str) -> Iterator[list[int]]:
-        before = total - len(left)
         for start in range(0, len(left), _REQUESTS_PER_REPORT):
             yield left[start : start + _REQUESTS_PER_REPORT]
-            done = before + min(len(left), start + _REQUESTS_PER_REPORT)
-            self._events.progress(done, total, unit)
+            num_left = max(0, len(left) - start - _REQUESTS_PER_REPORT)
+            self._tell_progress(num_left, total, unit)
 
     def _ending(self, prompt: list[int], text: str, request: Any) -> Ending:
         """As vLLM tells it; of a prompt that was cut, as far as the text shows."""

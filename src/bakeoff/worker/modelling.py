@@ -1,5 +1,6 @@
 """The model that is trained, and how rows go through it."""
 
+import functools
 import inspect
 import re
 from collections.abc import Callable
@@ -8,12 +9,15 @@ from typing import Any
 
 import torch
 
-from bakeoff.worker import attention, batches, fused, lanes, lora, loss
+from bakeoff.worker import attention, batches, fused, lanes, lora, loss, products
 from bakeoff.worker.batches import Batch
-from bakeoff.worker.rows import Row, RowList
+from bakeoff.worker.rows import IGNORED, Row, RowList
 from bakeoff.worker.settings import LoraSettings, TrainJob
 
 _PROBE_TOKENS = 24
+_NUM_SHARED = 12
+"""Tokens that rows of the probe share."""
+
 TOLERANCES = {torch.float32: 1e-3, torch.bfloat16: 1e-1}
 """Of the relative difference of logits: with SmolLM2-135M rounding in bf16 makes up to 0.03 of it,
 mixing up rows at least 0.2."""
@@ -43,6 +47,9 @@ class Trainee:
     """How attention is computed, and why."""
 
     packing: attention.PackedAttention | None
+    products: str
+    """How matrices are multiplied."""
+
     adapter_path: str | None = None
     """How the adapter's layers are computed; None: there is no adapter."""
 
@@ -76,7 +83,7 @@ class Trainee:
     def cross_entropy(self, batch: Batch, divisor: int) -> torch.Tensor:
         """Summed over the batch's label tokens, divided by ``divisor``; (,) fp32."""
         if self.packing is not None:
-            self.packing.row_lengths = batch.row_lengths
+            self.packing.layout = batch.layout
         device = batch.token_ids.device.type
         with torch.autocast(device, self.autocast, enabled=self.autocast is not None):
             if self.decoder is None:
@@ -97,13 +104,15 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
     """Load the model, add what the method trains, and choose how rows go through it."""
     from transformers import AutoModelForCausalLM
 
+    is_mixed = job.train.precision == "bf16-mixed"
+    computed_in = torch.bfloat16 if is_mixed else DTYPES[job.train.precision]
+    how_products = products.choose(computed_in, device)
     model = AutoModelForCausalLM.from_pretrained(
         job.model_dir,
         dtype=DTYPES[job.train.precision],
         local_files_only=True,
         trust_remote_code=job.trust_remote_code,
     ).to(device)
-    is_mixed = job.train.precision == "bf16-mixed"
     decoder = find_decoder(model, _sample_rows(rows)[0])
     packing, attention_path = _choose_attention(model, rows, pad_token=pad_token, is_mixed=is_mixed)
     saved, adapter_path = model, None
@@ -119,11 +128,12 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
         model=model,
         decoder=decoder if type(model.get_output_embeddings()) is torch.nn.Linear else None,
         can_keep_logits=accepts(model, "logits_to_keep"),
-        make_batch=batches.pack
-        if packing is not None
-        else lambda rows: batches.pad(rows, pad_token=pad_token),
+        make_batch=functools.partial(batches.pad, pad_token=pad_token)
+        if packing is None
+        else functools.partial(batches.pack, share=_can_share(model)),
         attention_path=attention_path,
         packing=packing,
+        products=how_products,
         adapter_path=adapter_path,
         fused_parts=fused_parts,
         max_tokens=_LEAN_TOKENS if job.train.is_lean else None,
@@ -143,9 +153,10 @@ def _count_lanes(trainee: Trainee, batch_size: int) -> int:
     or if rows are padded, which is the way of models that we know little of.
     """
     is_plain = trainee.packing is not None and trainee.max_tokens is None
-    if not is_plain or trainee.model.device.type != "cpu" or _has_dropout(trainee.model):
+    if not is_plain or _has_dropout(trainee.model):
         return 1
-    return min(torch.get_num_threads(), batch_size, lanes.MAX_LANES)
+    computed_in = trainee.autocast or trainee.model.dtype
+    return min(lanes.count_lanes(trainee.model.device, computed_in), batch_size)
 
 
 def _has_dropout(model: Any) -> bool:
@@ -207,10 +218,15 @@ def _choose_attention(
         return None, f"{plain}, padded rows ({problem})"
     packing = attention.register()
     samples = _sample_rows(rows)
-    expected = [_logits(model, batches.pad([row], pad_token=pad_token)) for row in samples]
+    groups = [samples, _with_one_start(samples)] if _can_share(model) else [samples]
+    expected = [
+        [_logits(model, batches.pad([row], pad_token=pad_token)) for row in group]
+        for group in groups
+    ]
     model.set_attn_implementation(attention.NAME)
     try:
-        problem = _probe(model, packing, samples, expected)
+        found = (_probe(model, packing, *pair) for pair in zip(groups, expected, strict=True))
+        problem = next((one for one in found if one is not None), None)
     except NotImplementedError as error:
         problem = str(error)
     if problem is not None:
@@ -246,10 +262,11 @@ def _probe(
 
     Anything else that mixes tokens (convolution, recurrence, an unknown attention) shows here.
     """
-    batch = batches.pack(samples)
-    packing.row_lengths = batch.row_lengths
-    parts = _logits(model, batch).split(batch.row_lengths)
-    for packed, alone in zip(parts, expected, strict=True):
+    batch = batches.pack(samples, share=_can_share(model))
+    packing.layout = batch.layout
+    logits, num_shared = _logits(model, batch), batch.layout.num_shared
+    for start, whole in zip(batch.layout.starts, expected, strict=True):
+        packed, alone = logits[start + num_shared : start + len(whole)], whole[num_shared:]
         difference = float((packed - alone).norm() / alone.norm())
         if not difference <= TOLERANCES[model.dtype]:
             return f"packed rows gave logits that differ by {difference:.1%}"
@@ -265,6 +282,21 @@ def _sample_rows(rows: RowList) -> list[Row]:
             tokens = tokens[::-1]
         samples.append(Row(row.id, tokens, tokens))
     return samples
+
+
+def _with_one_start(samples: list[Row]) -> list[Row]:
+    """The samples, each after the same tokens."""
+    start = (samples[0].token_ids * _NUM_SHARED)[:_NUM_SHARED]
+    ignored = [IGNORED] * _NUM_SHARED
+    return [Row(row.id, start + row.token_ids, ignored + row.token_ids) for row in samples]
+
+
+def _can_share(model: Any) -> bool:
+    """Whether rows may share their first tokens: kernels of other devices want whole rows.
+
+    Dropout would leave out the same of them in every row.
+    """
+    return model.device.type == "cpu" and not _has_dropout(model)
 
 
 @torch.no_grad()

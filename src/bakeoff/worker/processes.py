@@ -1,4 +1,4 @@
-"""Starts the processes of one training on this machine, through torchrun.
+"""Starts the processes of one run on this machine, through torchrun.
 
 ``python worker/processes.py [TORCHRUN'S OPTIONS] worker/__main__.py JOB_KIND job.json``, in the run
 directory. Where a process is lost torchrun ends the others, whose own words would hide the cause:
@@ -10,7 +10,7 @@ import json
 import os
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 _RENDEZVOUS = "BAKEOFF_RENDEZVOUS"
 _KILLED = -9
@@ -31,7 +31,7 @@ def main(arguments: list[str]) -> int:
     try:
         run(parse_args([*_meeting(arguments), "--max-restarts=0", *arguments]))
     except ChildFailedError as error:
-        status, reason = _reason(error)
+        status, reason = _reason(error, _Work.of(arguments))
     except (SignalException, KeyboardInterrupt):
         status, reason = "cancelled", "stopped on request"
     else:
@@ -50,11 +50,30 @@ def _meeting(arguments: list[str]) -> list[str]:
     if not endpoint:
         sys.stderr.write("Set `exchange.rendezvous: HOST:PORT` of the first machine.\n")
         sys.exit(2)
-    # The folder's name is the run's: machines meet for this run and for no other.
-    return ["--rdzv-backend=c10d", f"--rdzv-endpoint={endpoint}", f"--rdzv-id={Path.cwd().name}"]
+    return [
+        "--rdzv-backend=c10d",
+        f"--rdzv-endpoint={endpoint}",
+        # The folder's name is the run's: machines meet for this run and for no other.
+        f"--rdzv-id={Path.cwd().name}",
+        # Left to guess, it compares addresses, of which a machine may have some it does not know.
+        f"--rdzv-conf=is_host={int(_is_first_machine())}",
+    ]
 
 
-def _reason(error: Any) -> tuple[str, str]:
+class _Work(NamedTuple):
+    """What the processes do together, in words."""
+
+    name: str
+    memory_hint: str
+
+    @classmethod
+    def of(cls, arguments: list[str]) -> "_Work":
+        if "evaluate" in arguments:
+            return cls("evaluation", "lower evaluate.batch_size or evaluate.world_size")
+        return cls("training", "lower train.batch_size or train.max_length")
+
+
+def _reason(error: Any, work: _Work) -> tuple[str, str]:
     """Status and sentence of the process that was lost first."""
     from bakeoff.worker.hang import HANG
 
@@ -70,16 +89,16 @@ def _reason(error: Any) -> tuple[str, str]:
     told = _told_by(rank)
     if told is not None:
         status, text = told
-        return status, f"{who} ended the training: {text}{_tail(rank)}"
+        return status, f"{who} ended the {work.name}: {text}{_tail(rank)}"
     if first.exitcode == _KILLED:
         text = (
-            "was killed from outside, most likely by the system because memory ran out; lower "
-            "train.batch_size or train.max_length"
+            "was killed from outside, most likely by the system because memory ran out; "
+            f"{work.memory_hint}"
         )
         return "out_of_memory", f"{who} {text}{_tail(rank)}"
     code = first.exitcode
     how = f"died of signal {-code}" if code < 0 else f"ended with exit code {code}"
-    return "failed", f"{who} {how}, and with it the training{_tail(rank)}"
+    return "failed", f"{who} {how}, and with it the {work.name}{_tail(rank)}"
 
 
 def _is_consequence(rank: int, failure: Any) -> bool:

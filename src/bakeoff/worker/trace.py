@@ -186,6 +186,7 @@ def _stand_ins(config: Any, fake: Any, *, is_cuda: bool) -> Iterator[None]:
         stand_ins += [
             (torch.nn.functional, "scaled_dot_product_attention", _attend_as_one_kernel),
             (attention.PackedAttention, "__call__", _attend_as_on_cuda),
+            (modelling, "_can_share", lambda _: False),
         ]
     with contextlib.ExitStack() as stack:
         for owner, name, stand_in in stand_ins:
@@ -204,7 +205,7 @@ def _attend_as_on_cuda(
     self: Any, _: Any, query: Any, key: Any, value: Any, *__: Any, **___: Any
 ) -> Any:
     scale = query.shape[-1] ** -0.5
-    return attention._attend_by_kernel(query, key, value, scale, self.row_lengths), None
+    return attention._attend_by_kernel(query, key, value, scale, self.layout.row_lengths), None
 
 
 def _attend_as_one_kernel(query: Any, key: Any, value: Any, *_: Any, **__: Any) -> Any:

@@ -256,6 +256,7 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "adapter": trainee.adapter_path,
         "fused": trainee.fused_parts,
         "logits_at": _logits_at(trainee),
+        "products": trainee.products,
         "eos_token_id": tokenizer.eos_token_id,
         "bos_token_id": tokenizer.bos_token_id,
         "pad_token_id": pad_token,

@@ -22,7 +22,6 @@ from bakeoff.data.inspection.tokens import estimated_tokens, load_tokenizer
 from bakeoff.models import locate
 from bakeoff.report.curves import length_chart
 from bakeoff.runner.data_subject import make_subject
-from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.data_check import DataCheck
 from bakeoff.schema.plan import DataStep, ModelStep, TrainPlan
 from bakeoff.schema.results import DataManifest
@@ -85,7 +84,7 @@ def _prepared(view: View, name: str) -> tuple[Study, list[Prepared]]:
     if not known_study(view, name):
         raise missing(name)
     study = view.site.store.study(name)
-    workspace = _workspace(view, study)
+    workspace = view.site.workspace_of_study(study)
     found = []
     for step in study.plan.steps:
         if isinstance(step, DataStep):
@@ -96,15 +95,6 @@ def _prepared(view: View, name: str) -> tuple[Study, list[Prepared]]:
     if not found:
         raise missing(f"{name}: data")
     return study, found
-
-
-def _workspace(view: View, study: Study) -> Workspace:
-    recipe = Path(study.recipe_path)
-    recipe = recipe if recipe.is_absolute() else view.site.working_dir / recipe
-    try:
-        return view.site.workspace_of(recipe, study.overrides)
-    except UserError:  # the recipe is gone: its folders are the usual ones
-        return view.site.workspace_of(view.site.presets / "quickstart.yaml", ())
 
 
 def _rows(
@@ -153,7 +143,7 @@ def lengths(view: Shown, name: str, step: str = "", split: str = "train") -> Res
 
 
 def _model_dir(view: View, study: Study) -> Path | None:
-    workspace = _workspace(view, study)
+    workspace = view.site.workspace_of_study(study)
     base_dir = Path(study.recipe_path).resolve().parent
     for step in study.plan.steps:
         if isinstance(step, ModelStep):
@@ -191,7 +181,7 @@ def _check(view: View, study: Study) -> DataCheck:
     recipe_path = Path(study.recipe_path)
     if not recipe_path.is_absolute():
         recipe_path = view.site.working_dir / recipe_path
-    workspace = _workspace(view, study)
+    workspace = view.site.workspace_of_study(study)
     subject = make_subject(str(recipe_path), study.overrides, None, workspace)
     recipe = subject.recipe
     settings = CheckSettings(

@@ -49,7 +49,7 @@ def run(view: Shown, run_id: str) -> HTMLResponse:
         "run_id": run_id,
         "record": record,
         "studies": studies,
-        "name": _name(view, record, studies) if record else run_id,
+        "name": name_of_run(view, record) if record else run_id,
         "progress": run_progress(folder) if is_running else None,
         "files": sorted(_files(folder)),
         "log": log_tail(folder / LOG, num_lines=_LOG_LINES),
@@ -64,6 +64,7 @@ def run(view: Shown, run_id: str) -> HTMLResponse:
 def _tables(view: View, record: Record) -> dict[str, Any]:
     names = {record.run_id: name_runs([record])[record.run_id]}
     return {
+        "has_model": _has_model(view, record),
         "children": view.site.store.lists.children_of([record.run_id]),
         "settings": settings_of_run(record),
         "costs": costs_table([record], names),
@@ -73,7 +74,16 @@ def _tables(view: View, record: Record) -> dict[str, Any]:
     }
 
 
-def _name(view: View, record: Record, studies: list[str]) -> str:
+def _has_model(view: View, record: Record) -> bool:
+    """Whether there is something to talk with: of a training, or of an evaluation of one."""
+    trained = record.run_id if record.kind == "train" else record.parent_run_id
+    finished = record.kind == "eval" or record.status == "finished"
+    return trained is not None and finished and (view.site.runs_dir / trained / "artefact").is_dir()
+
+
+def name_of_run(view: View, record: Record) -> str:
+    """As the first study that holds it calls it."""
+    studies = view.site.store.lists.studies_of(record.run_id)
     facts = view.site.store.lists.study_facts(studies[0]) if studies else None
     return name_of(summary_of(record), facts.axes if facts else ())
 

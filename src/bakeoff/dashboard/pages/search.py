@@ -3,9 +3,10 @@
 from pathlib import Path
 
 from fastapi import APIRouter
-from fastapi.responses import HTMLResponse
+from fastapi.responses import HTMLResponse, Response
 
 from bakeoff.base.files import read_json
+from bakeoff.dashboard import figures
 from bakeoff.dashboard.memo import Memo
 from bakeoff.dashboard.pages.asking import Shown, known_study, missing
 from bakeoff.dashboard.render import View
@@ -27,22 +28,38 @@ def kinds_of(folder: Path) -> list[str]:
 
 @router.get("/studies/{name}/search")
 def search(view: Shown, name: str) -> HTMLResponse:
-    return _show(view, name, "search")
+    return view.show("sections.html", found=_found(view, name, "search"), name=name)
 
 
 @router.get("/studies/{name}/transfer")
 def transfer(view: Shown, name: str) -> HTMLResponse:
-    return _show(view, name, "transfer")
+    return view.show("sections.html", found=_found(view, name, "transfer"), name=name)
 
 
-def _show(view: View, name: str, kind: str) -> HTMLResponse:
+@router.get("/studies/{name}/search/figures/{key}.json")
+def search_figure(view: Shown, name: str, key: str) -> Response:
+    return _figure(view, _found(view, name, "search"), key)
+
+
+@router.get("/studies/{name}/transfer/figures/{key}.json")
+def transfer_figure(view: Shown, name: str, key: str) -> Response:
+    return _figure(view, _found(view, name, "transfer"), key)
+
+
+def _figure(view: View, found: Page, key: str) -> Response:
+    every = [figure for section in found.sections for figure in section.figures]
+    chart = next((figure.chart for figure in every if figure.key == key), None)
+    return figures.answer(chart, view.words)
+
+
+def _found(view: View, name: str, kind: str) -> Page:
     if not known_study(view, name):
         raise missing(name)
     path = view.site.store.study_dir(name) / f"{kind}.json"
     if not path.is_file():
         raise missing(path.name)
     key = (path, path.stat().st_mtime_ns)
-    return view.show("sections.html", found=_pages.get(key, lambda: _page(path)), name=name)
+    return _pages.get(key, lambda: _page(path))
 
 
 def _page(path: Path) -> Page:

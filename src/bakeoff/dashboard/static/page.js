@@ -49,6 +49,12 @@ function fitWidth(spec, width) {
   const wanted = Math.max(280, Math.min(width, 1000));
   if (spec.vconcat) for (const panel of spec.vconcat) panel.width = wanted - 64;
   else spec.width = wanted;
+  // Figures stand at the right of their bars, for which a narrow drawing has no room left.
+  if (wanted < 460) spec.config.legend = { ...spec.config.legend, columns: 2 };
+  const isText = (layer) => (layer.mark?.type ?? layer.mark) === "text";
+  if (wanted < 460 && spec.layer?.some(isText)) {
+    spec.padding = { left: 4, top: 4, bottom: 4, right: 44 };
+  }
 }
 
 async function draw(element) {
@@ -77,7 +83,9 @@ async function draw(element) {
     tooltip: showTip,
   });
   // The place has a name and a caption; single marks and groups have nothing to say.
-  for (const part of holder.querySelectorAll("[role]")) part.removeAttribute("role");
+  for (const part of [holder, ...holder.querySelectorAll("[role], [aria-label]")]) {
+    for (const name of ["role", "aria-label", "aria-roledescription"]) part.removeAttribute(name);
+  }
   holder.querySelector("svg")?.setAttribute("aria-hidden", "true");
   element.replaceChildren(holder);
   element.dataset.drawn = "true";
@@ -164,8 +172,13 @@ document.addEventListener("keydown", (event) => {
   else if (event.key === "/") {
     event.preventDefault();
     document.getElementById("search")?.focus();
-  } else if (/^[a-z]$/.test(event.key)) go(`.filters a[data-key=${event.key}]`);
+  } else if (/^[a-z]$/.test(event.key)) go(`[data-key=${event.key}]`);
 });
+// Style sheets do the rest; the choice holds for the next page of answers.
+function rememberAsText(box) {
+  box.checked = sessionStorage.getItem("bakeoff-as-text") === "true";
+  box.addEventListener("change", () => sessionStorage.setItem("bakeoff-as-text", String(box.checked)));
+}
 
 /* ---- begin ---- */
 document.addEventListener("DOMContentLoaded", () => {
@@ -173,6 +186,7 @@ document.addEventListener("DOMContentLoaded", () => {
   document.querySelectorAll("[data-live]").forEach(watch);
   document.querySelectorAll("[data-curves]").forEach(curves);
   document.querySelectorAll(".picking").forEach(count);
+  document.querySelectorAll("#as-text").forEach(rememberAsText);
   document.querySelectorAll("[data-reload]").forEach((element) => {
     setTimeout(() => window.location.reload(), 1000 * Number(element.dataset.reload));
   });

@@ -1,18 +1,18 @@
-"""What one Ray task does: a part of a study, by the ordinary runner, on whatever machine it lands.
+"""What one task of a cluster does: a part of a study, by the ordinary runner, wherever it lands.
 
-Nothing here imports Ray but on a worker of its own. A task that is started again, because its
-machine or process was lost, finds what the first one finished, and goes on from its checkpoints.
+A task that is started again, because its machine or process was lost, finds what the first one
+finished, and goes on from its checkpoints.
 """
 
 import io
 import sys
 import tarfile
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
+from bakeoff.base.errors import UserError
 from bakeoff.base.files import folder_when_whole
+from bakeoff.runner.join import join_runs
 from bakeoff.runner.observer import Silent
 from bakeoff.runner.prepare import PreparedStudy
 from bakeoff.runner.study import StudyOutcome, StudyRunner
@@ -22,7 +22,7 @@ from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
 END_WANTED = "end-wanted.txt"
 """A file in a run's folder: why whoever asked for the run wants it ended now."""
 
-_LOCAL_RUNS = "ray-runs"
+_LOCAL_RUNS = "cluster-runs"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,12 +49,23 @@ class Done:
     node: str
 
 
-def do_part(part: Part) -> Done:
-    """Do the part here."""
-    import ray  # noqa: PLC0415 - on a worker of Ray's only
+def do_part(part: Part, *, visible_gpus: str, node: str, rendezvous: str | None = None) -> Done:
+    """Do the part here.
 
+    Args:
+        part: What is to be done.
+        visible_gpus: Those that the cluster gave to this task, as CUDA wants it told.
+        node: What the cluster calls this machine.
+        rendezvous: Where other machines meet this one for trainings of several, unless the recipe
+            says where; None: this machine is alone.
+    """
     shares = _shares_folder(part)
-    workspace = _here(part.workspace, ray.get_gpu_ids(), shares=shares)
+    workspace = _here(part.workspace, visible_gpus, shares=shares)
+    if rendezvous is not None:
+        _require_shared(shares)
+        exchange = workspace.exchange
+        met_at = {"rendezvous": exchange.rendezvous or rendezvous}
+        workspace = replace(workspace, exchange=exchange.model_copy(update=met_at))
 
     def why_end(step: TrainPlan | EvalPlan) -> str | None:
         wanted = workspace.runs_dir / run_name(step) / END_WANTED
@@ -65,7 +76,26 @@ def do_part(part: Part) -> Done:
     outcome = runner.do_steps()
     names = [record.run_id for record in outcome.records]
     folders = {} if shares else {name: _packed(workspace.runs_dir / name) for name in names}
-    return Done(outcome=outcome, folders=folders, node=ray.get_runtime_context().get_node_id()[:8])
+    return Done(outcome=outcome, folders=folders, node=node)
+
+
+def join_part(part: Part, *, visible_gpus: str) -> None:
+    """Take part in the part's trainings of several machines, until the cluster ends this task."""
+    shares = _shares_folder(part)
+    _require_shared(shares)
+    workspace = _here(part.workspace, visible_gpus, shares=shares)
+    names = {
+        run_name(step)
+        for step in part.study.plan.runs
+        if isinstance(step, TrainPlan) and step.world.num_nodes > 1
+    }
+    join_runs(
+        workspace.runs_dir,
+        environment=workspace.environment,
+        once=False,
+        say=lambda _: None,
+        only=names,
+    )
 
 
 def unpack(content: bytes, run_dir: Path) -> None:
@@ -84,6 +114,15 @@ def _packed(run_dir: Path) -> bytes:
     return buffer.getvalue()
 
 
+def _require_shared(shares: bool) -> None:  # noqa: FBT001 - the answer to a question
+    if not shares:
+        raise UserError(
+            "machines that do one training together must share the folders of runs and of the "
+            "cache, and this one does not see that of the runs",
+            hint="put `--runs-dir` and `--cache-dir` on a disk that all machines share",
+        )
+
+
 def _shares_folder(part: Part) -> bool:
     try:
         return part.token_path.read_text(encoding="utf-8") == part.token
@@ -91,11 +130,11 @@ def _shares_folder(part: Part) -> bool:
         return False
 
 
-def _here(workspace: Workspace, gpu_ids: Sequence[Any], *, shares: bool) -> Workspace:
-    """The workspace on this machine, with the devices that Ray gave to this task."""
+def _here(workspace: Workspace, visible_gpus: str, *, shares: bool) -> Workspace:
+    """The workspace on this machine, with the devices that are this task's."""
     environment = dict(workspace.environment)
-    if gpu_ids:
-        environment["CUDA_VISIBLE_DEVICES"] = ",".join(str(gpu) for gpu in gpu_ids)
+    if visible_gpus:
+        environment["CUDA_VISIBLE_DEVICES"] = visible_gpus
     runs_dir = workspace.runs_dir if shares else workspace.cache_dir / _LOCAL_RUNS
     return replace(
         workspace, environment=environment, runs_dir=runs_dir, python=Path(sys.executable)

@@ -1,16 +1,19 @@
-"""What a Ray cluster has and lacks for bakeoff, machine by machine."""
+"""What a cluster has and lacks for bakeoff, machine by machine."""
 
 import platform
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from bakeoff import __version__
-from bakeoff.runner.on_ray import connected, token_in
-from bakeoff.schema.recipe_machine import RaySpec
+from bakeoff.base.cores import num_cores
+from bakeoff.runner.cluster import Machine, connected, token_in
+from bakeoff.runner.fit_inputs import gpus_here
+from bakeoff.schema.recipe_machine import ClusterSpec
 
 _PACKAGES = ("ray", "torch", "transformers", "peft", "lm-eval")
 
@@ -33,26 +36,15 @@ class NodeReport:
     problems: tuple[str, ...]
 
 
-def check_cluster(spec: RaySpec, runs_dir: Path) -> list[NodeReport]:
-    """Run a small task on every machine.
+def check_cluster(spec: ClusterSpec, runs_dir: Path) -> list[NodeReport]:
+    """Run a small task on every machine of Ray's, or in a job of SLURM's.
 
     Raises:
         UserError: There is no cluster.
     """
-    with connected(spec) as ray, token_in(runs_dir) as (token, path):
-        strategy = ray.util.scheduling_strategies.NodeAffinitySchedulingStrategy
-        alive = [node for node in ray.nodes() if node["Alive"]]
-        tasks = [
-            ray.remote(look_around)
-            .options(
-                num_cpus=0,
-                max_retries=0,
-                scheduling_strategy=strategy(node_id=node["NodeID"], soft=False),
-            )
-            .remote(str(path), token)
-            for node in alive
-        ]
-        return [_report(node, _answer(ray, task)) for node, task in zip(alive, tasks, strict=True)]
+    token_file = token_in(runs_dir)
+    with connected(spec, runs_dir) as cluster, token_file as (token, path):
+        return [_report(machine) for machine in cluster.look(look_around, str(path), token)]
 
 
 def look_around(token_path: str, token: str) -> dict[str, Any]:
@@ -60,36 +52,29 @@ def look_around(token_path: str, token: str) -> dict[str, Any]:
     path = Path(token_path)
     return {
         "host": platform.node(),
+        "cpus": num_cores(),
+        "gpus": len(gpus_here()),
+        "memory_gb": psutil.virtual_memory().total / 1e9,
         "python": platform.python_version(),
-        "executable": sys.executable,
         "bakeoff": __version__,
         "packages": {name: _version(name) for name in _PACKAGES},
         "shares": path.is_file() and path.read_text(encoding="utf-8") == token,
     }
 
 
-def _answer(ray: Any, task: Any) -> dict[str, Any] | str:
-    try:
-        found: dict[str, Any] = ray.get(task, timeout=120)
-    except ray.exceptions.RayError as error:
-        return str(error).strip().splitlines()[-1]
-    return found
-
-
-def _report(node: dict[str, Any], found: dict[str, Any] | str) -> NodeReport:
-    resources = node["Resources"]
-    known: dict[str, Any] = {} if isinstance(found, str) else found
+def _report(machine: Machine) -> NodeReport:
+    known: dict[str, Any] = {} if isinstance(machine.found, str) else machine.found
     return NodeReport(
-        node=node["NodeID"][:8],
-        host=known.get("host", node.get("NodeManagerHostname", "")),
-        cpus=resources.get("CPU", 0.0),
-        gpus=resources.get("GPU", 0.0),
-        memory_gb=round(resources.get("memory", 0.0) / 1e9, 1),
+        node=machine.node,
+        host=known.get("host", ""),
+        cpus=known.get("cpus", 0.0),
+        gpus=known.get("gpus", 0.0),
+        memory_gb=round(known.get("memory_gb", 0.0), 1),
         python=known.get("python", ""),
         bakeoff=known.get("bakeoff"),
         packages=known.get("packages", {}),
         shares_runs=known.get("shares"),
-        problems=tuple(_problems(found)),
+        problems=tuple(_problems(machine.found)),
     )
 
 

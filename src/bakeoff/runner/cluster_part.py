@@ -1,6 +1,7 @@
-"""One small study as one Ray task that is watched from here, as a search needs it."""
+"""One small study as one task of a cluster, watched from here, as a search needs it."""
 
 import contextlib
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from pathlib import Path
@@ -8,15 +9,15 @@ from typing import Any
 
 from bakeoff.backends import BACKENDS
 from bakeoff.base.files import write_text_atomic
+from bakeoff.runner.cluster import Cluster, collect, connected, token_in
+from bakeoff.runner.cluster_task import END_WANTED, Part
 from bakeoff.runner.execute import WhyEnd
 from bakeoff.runner.observer import Observer, Position
-from bakeoff.runner.on_ray import collect, connected, result_of, submit, token_in
 from bakeoff.runner.prepare import PreparedStudy
-from bakeoff.runner.ray_task import END_WANTED, Part
 from bakeoff.runner.study import StudyOutcome, StudyRunner
 from bakeoff.runner.workspace import Workspace
 from bakeoff.schema.plan import EvalPlan, TrainPlan, run_name
-from bakeoff.schema.recipe_machine import RaySpec
+from bakeoff.schema.recipe_machine import ClusterSpec
 from bakeoff.store.runs import Store
 
 _LOOK_SECONDS = 0.5
@@ -27,36 +28,38 @@ RunPart = Callable[[PreparedStudy, Observer, WhyEnd], StudyOutcome]
 
 def part_runner(workspace: Workspace) -> AbstractContextManager[RunPart]:
     """Runs parts here, or on the workspace's cluster, as long as the block lasts."""
-    if workspace.ray is None:
+    if workspace.cluster is None:
         return contextlib.nullcontext(
             lambda study, observer, why_end: StudyRunner(
                 study, workspace, observer, why_end=why_end
             ).do_steps()
         )
-    return _on_cluster(workspace, workspace.ray)
+    return _on_cluster(workspace, workspace.cluster)
 
 
 @contextlib.contextmanager
-def _on_cluster(workspace: Workspace, spec: RaySpec) -> Iterator[RunPart]:
+def _on_cluster(workspace: Workspace, spec: ClusterSpec) -> Iterator[RunPart]:
     store = Store(workspace.runs_dir)
-    with connected(spec) as ray, token_in(workspace.runs_dir) as (token, token_path):
+    token_file = token_in(workspace.runs_dir)
+    with connected(spec, workspace.runs_dir) as cluster, token_file as (token, token_path):
 
         def run(study: PreparedStudy, observer: Observer, why_end: WhyEnd) -> StudyOutcome:
             part = Part(
                 study=study, workspace=workspace, force=False, token=token, token_path=token_path
             )
             watched = _Watched(study, store, observer, why_end)
-            return _run_watched(ray, part, spec, watched)
+            return _run_watched(cluster, part, watched)
 
         yield run
 
 
-def _run_watched(ray: Any, part: Part, spec: RaySpec, watched: "_Watched") -> StudyOutcome:
-    reference = submit(ray, part, spec)
-    while not ray.wait([reference], timeout=_LOOK_SECONDS)[0]:
+def _run_watched(cluster: Cluster, part: Part, watched: "_Watched") -> StudyOutcome:
+    job = cluster.submit(part)
+    while not cluster.is_done(job):
+        time.sleep(_LOOK_SECONDS)
         watched.look()
     watched.look()
-    done = result_of(ray, reference)
+    done = cluster.result_of(job)
     collect(done, watched.store)
     for record in done.outcome.records:
         step = next(step for step in watched.runs if run_name(step) == record.run_id)
