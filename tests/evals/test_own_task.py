@@ -75,7 +75,7 @@ def _task(answers, **changes):
     )  # fmt: skip
 
 
-@pytest.mark.parametrize("pattern", [None, r"####\s*(.+)"])
+@pytest.mark.parametrize("pattern", [None, r"####\s*(-?[0-9.,]+)"])
 @pytest.mark.parametrize("num_fewshot", [0, 2])
 def test_a_written_task_asks_and_scores_as_the_task_of_the_recipe(
     ask, taught_model, folder, pattern, num_fewshot, monkeypatch

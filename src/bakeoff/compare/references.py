@@ -9,8 +9,8 @@ from pydantic import TypeAdapter, ValidationError
 
 from bakeoff.base.errors import UserError
 from bakeoff.compare import numbers
-from bakeoff.compare.constants import ALPHA
 from bakeoff.compare.names import is_base, name_runs
+from bakeoff.compare.stats import wilson_interval
 from bakeoff.schema.comparison import Interval
 from bakeoff.schema.record import Record, Score
 from bakeoff.schema.reference import AgainstReference, Reference
@@ -111,21 +111,14 @@ def newcombe_interval(ours: tuple[float, int], theirs: tuple[float, int]) -> Int
     the normal approximation would claim certainty.
     """
     (share, _), (other, _) = ours, theirs
-    (low, high), (other_low, other_high) = (_wilson(*side) for side in (ours, theirs))
+    # The count need not be whole: a published share is rounded.
+    own, others = (wilson_interval(part * count, count) for part, count in (ours, theirs))
     difference = share - other
     return Interval(
-        low=difference - math.hypot(share - low, other_high - other),
-        high=difference + math.hypot(high - share, other - other_low),
+        low=difference - math.hypot(share - own.low, others.high - other),
+        high=difference + math.hypot(own.high - share, other - others.low),
         method="newcombe",
     )
-
-
-def _wilson(share: float, num_items: int) -> tuple[float, float]:
-    from statsmodels.stats.proportion import proportion_confint  # noqa: PLC0415 - heavy
-
-    # The count need not be whole: a published share is rounded.
-    low, high = proportion_confint(share * num_items, num_items, alpha=ALPHA, method="wilson")
-    return float(low), float(high)
 
 
 def _fisher_p(score: Score, reference: Reference) -> float:

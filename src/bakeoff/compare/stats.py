@@ -201,7 +201,7 @@ def _z_sum() -> float:
     return float(stats.norm.ppf(1 - ALPHA / 2) + stats.norm.ppf(POWER))
 
 
-def wilson_interval(num_right: int, num_items: int) -> Interval:
+def wilson_interval(num_right: float, num_items: int) -> Interval:
     """95 % interval of one share of right answers (Wilson 1927); sound near 0 and 1 too."""
     from statsmodels.stats.proportion import proportion_confint  # noqa: PLC0415 - heavy
 

@@ -6,7 +6,7 @@ the same backend and method.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from statistics import median
 
 from bakeoff.base.pareto import beats
@@ -172,9 +172,7 @@ def _loss_difference(record: Record, reference: Record) -> float | None:
 
 
 def _with_front(costs: Sequence[SpreadCost]) -> tuple[SpreadCost, ...]:
-    return tuple(
-        SpreadCost(**{**vars(cost), "on_front": _is_on_front(cost, costs)}) for cost in costs
-    )
+    return tuple(replace(cost, on_front=_is_on_front(cost, costs)) for cost in costs)
 
 
 def _is_on_front(cost: SpreadCost, costs: Sequence[SpreadCost]) -> bool:

@@ -79,6 +79,10 @@ class Sharing:
         """What the first process makes, for all; plain JSON values."""
         return self._group.same(self._new_name(), make)
 
+    def meet(self) -> None:
+        """Wait until every process is here."""
+        self._group.meet(self._new_name())
+
     def leave(self) -> None:
         self._group.leave()
 
@@ -116,9 +120,9 @@ def open_journal(sharing: Sharing, terms: dict[str, Any]) -> Journal:
         journal = Journal(Path(JOURNAL_FILE), terms, others=others)
         for path in others:
             path.unlink()
-        sharing.of_main(lambda: None)
+        sharing.meet()
         return journal
-    sharing.of_main(lambda: None)
+    sharing.meet()
     return Journal(Path(f"answers-rank{sharing.rank}.jsonl"), terms)
 
 

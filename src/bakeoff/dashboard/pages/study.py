@@ -120,7 +120,7 @@ async def _told(view: View, request: Request, name: str) -> AsyncIterator[str]:
     quiet = 0.0
     while not (view.site.closing.is_set() or await request.is_disconnected()):
         progress = await to_thread.run_sync(study_progress, view.site, name)
-        text = await to_thread.run_sync(_live_text, view, name)
+        text = view.text("live.html", progress=progress, name=name)
         if text != before:
             yield _event("state", text)
             before, quiet = text, 0.0
@@ -132,10 +132,6 @@ async def _told(view: View, request: Request, name: str) -> AsyncIterator[str]:
             yield ": still here\n\n"
             quiet = 0.0
         await asyncio.sleep(_EVERY_SECONDS)
-
-
-def _live_text(view: View, name: str) -> str:
-    return view.text("live.html", progress=study_progress(view.site, name), name=name)
 
 
 def _event(kind: str, text: str) -> str:
