@@ -248,9 +248,13 @@ def test_cross_entropy_and_its_gradient_are_those_of_torch():
 
 
 @pytest.mark.parametrize("num_shared", [0, 2])
+@pytest.mark.parametrize("by_kernel", [False, True])
 @pytest.mark.parametrize("tile_tokens", [128, 2])
-def test_attention_has_the_gradients_of_its_formula(tile_tokens, num_shared, monkeypatch):
+def test_attention_has_the_gradients_of_its_formula(
+    tile_tokens, by_kernel, num_shared, monkeypatch
+):
     monkeypatch.setattr("bakeoff.worker.attention.TILE_TOKENS", tile_tokens)
+    monkeypatch.setattr("bakeoff.worker.attention._kernel_is_faster", lambda _: by_kernel)
     generator = torch.Generator().manual_seed(0)
     inputs = [
         torch.randn(
