@@ -12,7 +12,7 @@ from bakeoff.worker.lanes import Lanes, count_lanes
 from bakeoff.worker.layout import num_common
 from bakeoff.worker.modelling import accepts
 
-TOKENS_PER_READING = 2048
+TOKENS_PER_READING = 4096
 """Of the passes that run at a time, at most; a longer text is read alone."""
 
 _SHORTEST_PREFIX = 16
