@@ -82,16 +82,21 @@ def test_the_sampler_says_what_it_costs_which_is_less_than_a_hundredth_of_a_core
 def test_a_peak_between_two_samples_is_kept_by_the_kernel_and_told_apart(tmp_path):
     if memory_counter() != "pss":
         pytest.skip("only Linux keeps a mark that other processes can read")
-    code = (
-        "import time; time.sleep(1.2); block = bytearray(400_000_000); del block\n"
-        "print('freed', flush=True); time.sleep(60)"
-    )
+    code = "input(); block = bytearray(400_000_000); del block; input()"
     timeline = tmp_path / "timeline.jsonl"
-    process = subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE)
+
+    def wait_for_samples(number):
+        while not timeline.exists() or timeline.read_bytes().count(b"\n") < number:
+            time.sleep(0.01)
+
     try:
-        with Sampler(process.pid, timeline, interval_seconds=0.9):
-            process.stdout.readline()
-            time.sleep(1.0)
+        # Long enough for the block to come and go between two samples on a busy machine too.
+        with Sampler(process.pid, timeline, interval_seconds=4):
+            wait_for_samples(1)
+            process.stdin.write(b"\n")
+            process.stdin.flush()
+            wait_for_samples(2)
     finally:
         process.kill()
         process.communicate()
