@@ -14,7 +14,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-from torch.nn.functional import scaled_dot_product_attention
 
 from bakeoff.worker.attention import attend_last, refuse_unknown
 
@@ -158,7 +157,7 @@ class AnswerAttention:
                 keys[segment.slot, :, :length] = key[0, :, own]
                 values[segment.slot, :, :length] = value[0, :, own]
             before = [] if self._here.is_prefix else list(self._before(layer, segment, key, value))
-            attended[0, own] = _attend(
+            attended[0, own] = attend_last(
                 query[0, :, own],
                 torch.cat([*(keys for keys, _ in before), key[0, :, own]], dim=1),
                 torch.cat([*(values for _, values in before), value[0, :, own]], dim=1),
@@ -226,39 +225,6 @@ def _attend_next(
     # (rows, key heads, heads per key head, W, size)
     by_head = attended.unflatten(2, (-1, width)).permute(0, 3, 1, 2, 4)
     return by_head.reshape(1, num_rows * width, query.shape[1], -1)
-
-
-def _attend(
-    query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
-) -> torch.Tensor:
-    """The last tokens of a text over all of it.
-
-    Args:
-        query: (heads, T, size)
-        key: (key heads, T + earlier tokens, size)
-        value: like ``key``.
-        scale: of the scores.
-
-    Returns:
-        (T, heads, size)
-    """
-    length, num_keys = query.shape[1], key.shape[1]
-    if query.device.type == "cpu":
-        return attend_last(query, key, value, scale)
-    num_per_key = query.shape[0] // key.shape[0]
-    mask = None
-    if length < num_keys:
-        mask = torch.ones(length, num_keys, dtype=torch.bool, device=query.device)
-        mask = mask.tril_(num_keys - length)
-    attended = scaled_dot_product_attention(
-        query[None],
-        key.repeat_interleave(num_per_key, 0)[None],
-        value.repeat_interleave(num_per_key, 0)[None],
-        attn_mask=mask,
-        is_causal=mask is None,
-        scale=scale,
-    )
-    return attended[0].transpose(0, 1)
 
 
 def register() -> AnswerAttention:

@@ -186,7 +186,7 @@ class _RowAttention(torch.autograd.Function):
 def attend_last(
     query: torch.Tensor, key: torch.Tensor, value: torch.Tensor, scale: float
 ) -> torch.Tensor:
-    """The last tokens of a text over all of it, on a CPU, without gradients.
+    """The last tokens of a text over all of it, without gradients.
 
     Args:
         query: (heads, L, size)
@@ -198,14 +198,19 @@ def attend_last(
         (L, heads, size)
     """
     num_queries, num_keys = query.shape[1], key.shape[1]
-    if _kernel_is_faster(query.dtype):
+    is_cpu = query.device.type == "cpu"
+    if not is_cpu or _kernel_is_faster(query.dtype):
+        if not is_cpu:  # the kernels that save memory there know no heads that share a key head
+            key, value = (
+                kind.repeat_interleave(query.shape[0] // kind.shape[0], 0) for kind in (key, value)
+            )
         mask = None
         if num_queries < num_keys:
-            mask = query.new_full((num_queries, num_keys), float("-inf"))
-            mask.triu_(num_keys - num_queries + 1)
+            mask = torch.ones(num_queries, num_keys, dtype=torch.bool, device=query.device)
+            mask.tril_(num_keys - num_queries)
         attended = scaled_dot_product_attention(
             query[None], key[None], value[None],
-            attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=True,
+            attn_mask=mask, is_causal=mask is None, scale=scale, enable_gqa=is_cpu,
         )  # fmt: skip
         return attended[0].transpose(0, 1)
     scaled = query * scale

@@ -15,6 +15,7 @@ import torch
 from typing_extensions import override
 
 from bakeoff.worker.hang import HangWatch
+from bakeoff.worker.machine import num_usable_cores
 from bakeoff.worker.ranks import num_processes_here, rank_here
 
 WAIT_SECONDS = "BAKEOFF_EXCHANGE_SECONDS"
@@ -165,5 +166,4 @@ def share_threads(device: torch.device) -> None:
     """Processes on one CPU take equal parts of its cores; torchrun gives each a single one."""
     local = int(os.environ.get("LOCAL_WORLD_SIZE", "1"))
     if device.type == "cpu" and local > 1:
-        cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-        torch.set_num_threads(max(1, (cores or 1) // local))
+        torch.set_num_threads(max(1, (num_usable_cores() or 1) // local))

@@ -41,7 +41,7 @@ def hardware() -> dict[str, Any]:
         "system": platform.platform(),
         "cpu": _cpu_model(),
         "num_cpu_cores": os.cpu_count(),
-        "num_usable_cpu_cores": _num_usable_cores(),
+        "num_usable_cpu_cores": num_usable_cores(),
         "host_memory_bytes": _host_memory_bytes(),
         "num_torch_threads": torch.get_num_threads(),
         "gpus": [torch.cuda.get_device_name(index) for index in range(torch.cuda.device_count())]
@@ -142,7 +142,7 @@ def _cpu_model() -> str | None:
     return platform.processor() or None
 
 
-def _num_usable_cores() -> int | None:
+def num_usable_cores() -> int | None:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count()
