@@ -175,7 +175,8 @@ def test_what_is_handed_back_is_the_model_as_it_was_in_the_end(
     import transformers
 
     from bakeoff.worker.framework_validation import validate
-    from bakeoff.worker.rows import read_rows, tokenize
+    from bakeoff.worker.rows import read_rows
+    from bakeoff.worker.tokenizing import tokenize
 
     run_dir = trained(name, make_plan(**{"train": train_spec(), **values}))
     artefact = run_dir / "artefact"

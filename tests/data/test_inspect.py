@@ -21,7 +21,7 @@ from bakeoff.data.sources import Surroundings
 from bakeoff.schema.chat_template import ChatTemplate
 from bakeoff.schema.recipe_subject import DataSpec, PromptSpec
 from bakeoff.schema.recipe_train import TrainSpec
-from bakeoff.worker.rows import tokenize
+from bakeoff.worker.tokenizing import tokenize
 
 
 @pytest.fixture

@@ -9,7 +9,8 @@ from tests.worker.training import write_data
 from bakeoff.worker import preparation
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.preparation import prepare_rows
-from bakeoff.worker.rows import read_rows, tokenize
+from bakeoff.worker.rows import read_rows
+from bakeoff.worker.tokenizing import tokenize
 
 SETTINGS = {"max_length": 40, "overlong": "truncate-prompt-left", "loss_on": "response"}
 
@@ -44,7 +45,7 @@ def test_rows_on_disk_are_those_in_memory(max_length, path, tokenizer):
 
 def test_the_second_time_the_rows_are_read_and_not_made(path, tokenizer, monkeypatch):
     first = prepare_rows(path, tokenizer, **SETTINGS)
-    monkeypatch.setattr(preparation, "encode", lambda *_: pytest.fail("tokenised again"))
+    monkeypatch.setattr(preparation, "Encoder", lambda *_: pytest.fail("tokenised again"))
     assert list(prepare_rows(path, tokenizer, **SETTINGS).rows) == list(first.rows)
 
 

@@ -5,7 +5,8 @@ import json
 import pytest
 
 from bakeoff.worker.failures import JobError
-from bakeoff.worker.rows import IGNORED, Row, beginning_tokens, read_rows, tokenize
+from bakeoff.worker.rows import IGNORED, Row, beginning_tokens, read_rows
+from bakeoff.worker.tokenizing import tokenize
 
 
 class LetterTokenizer:

@@ -15,16 +15,10 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-from bakeoff.worker.row_table import RowTable, TableWriter
-from bakeoff.worker.rows import (
-    Rows,
-    beginning_tokens,
-    build_rows,
-    encode,
-    end_token,
-    read_rows,
-    tokenize,
-)
+from bakeoff.worker.encoding import Encoder, Tokens
+from bakeoff.worker.row_table import TableWriter, open_table
+from bakeoff.worker.rows import Rows, beginning_tokens, end_token, read_rows
+from bakeoff.worker.tokenizing import build, texts_of, tokenize
 
 FOLDER = "tokens"
 """Beside the data."""
@@ -41,7 +35,7 @@ def prepare_rows(path: Path, tokenizer: Any, **settings: Any) -> Rows:
     Args:
         path: of the file.
         tokenizer: the model's own.
-        settings: those of :func:`bakeoff.worker.rows.tokenize`.
+        settings: those of :func:`bakeoff.worker.tokenizing.tokenize`.
 
     Raises:
         JobError: as there.
@@ -54,8 +48,7 @@ def prepare_rows(path: Path, tokenizer: Any, **settings: Any) -> Rows:
     folder = path.parent / FOLDER / name
     if not folder.exists():
         folder = _write(path, tokenizer, fixed, folder)
-    table = RowTable(folder)
-    facts = table.facts
+    table, facts = open_table(folder)
     return Rows(table, facts["num_dropped"], facts["num_truncated"], facts)
 
 
@@ -75,8 +68,8 @@ def _write(path: Path, tokenizer: Any, fixed: dict[str, Any], folder: Path) -> P
         with TableWriter(unfinished) as writer:
             num_dropped = num_truncated = 0
             for raw_rows, tokens in _encoded_chunks(path, tokenizer):
-                part = build_rows(raw_rows, tokens, **fixed)
-                writer.append(list(part.rows))
+                part = build(raw_rows, tokens, **fixed)
+                writer.append(part.table)
                 num_dropped += part.num_dropped
                 num_truncated += part.num_truncated
             writer.finish(num_dropped=num_dropped, num_truncated=num_truncated)
@@ -102,15 +95,14 @@ def _make_folder_beside(folder: Path) -> Path:
         return Path(tempfile.mkdtemp())
 
 
-def _encoded_chunks(
-    path: Path, tokenizer: Any
-) -> Iterator[tuple[list[dict[str, Any]], list[list[int]]]]:
+def _encoded_chunks(path: Path, tokenizer: Any) -> Iterator[tuple[list[dict[str, Any]], Tokens]]:
     """Chunks of rows and their tokens, each made while the one before is worked on."""
+    encode = Encoder(tokenizer)
     with path.open(encoding="utf-8") as file, ThreadPoolExecutor(1) as pool:
 
-        def make() -> tuple[list[dict[str, Any]], list[list[int]]]:
+        def make() -> tuple[list[dict[str, Any]], Tokens]:
             raw_rows = [json.loads(line) for line in itertools.islice(file, _CHUNK_LINES)]
-            return raw_rows, encode(raw_rows, tokenizer)
+            return raw_rows, encode(texts_of(raw_rows))
 
         coming = pool.submit(make)
         while True:

@@ -11,8 +11,9 @@ from torch.nn import functional
 
 from bakeoff.worker.batches import Order
 from bakeoff.worker.machine import choose_device, write_json_atomic
-from bakeoff.worker.rows import IGNORED, Row, read_rows, tokenize
+from bakeoff.worker.rows import IGNORED, Row, read_rows
 from bakeoff.worker.settings import read_job
+from bakeoff.worker.tokenizing import tokenize
 
 
 def main(job: dict[str, Any], run_dir: Path = Path()) -> None:

@@ -1,33 +1,43 @@
-"""Rows of any number as flat files: a row is made of them when it is asked for.
+"""Rows of any number as flat arrays, in memory or on disk: a row is made when it is asked for.
 
 A million rows as Python lists take gigabytes; here a token takes five bytes of a file that the
 system maps into memory and may drop again.
 """
 
 import json
-import mmap
-from array import array
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, overload
 
+import numpy as np
+import numpy.typing as npt
+
 from bakeoff.worker.rows import IGNORED, Row
 
+Numbers = npt.NDArray[np.int64]
+Parts = dict[str, npt.NDArray[Any]]
+"""The arrays of a table by their names, those of ``_TYPES``."""
+
 _FACTS = "facts.json"
-_PARTS = {"token_ids": "i", "learned": "b", "ends": "q", "names": "b", "name_ends": "q"}
-"""Files of a table and the type of their numbers, in the words of `array`."""
+_TYPES = {"token_ids": "<i4", "learned": "?", "ends": "<i8", "names": "u1", "name_ends": "<i8"}
+_COUNTED = {"ends": "token_ids", "name_ends": "names"}
+"""Arrays of places, and the array that each has them of."""
 
 
 class RowTable:
-    """The rows of one split in a folder that :class:`TableWriter` has written."""
+    """``R`` rows with ``N`` tokens in all.
 
-    def __init__(self, folder: Path) -> None:
-        self.facts: dict[str, Any] = json.loads((folder / _FACTS).read_text(encoding="utf-8"))
-        self._parts = {name: _mapped(folder / name, kind) for name, kind in _PARTS.items()}
+    Args:
+        parts: `token_ids` (N,); `learned` (N,), whether a token is a label; `ends` (R,), where each
+            row ends among them; `names`, the identifiers in UTF-8; `name_ends` (R,).
+    """
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
 
     def __len__(self) -> int:
-        return len(self._parts["ends"])
+        return len(self.parts["ends"])
 
     @overload
     def __getitem__(self, index: int) -> Row: ...
@@ -40,20 +50,38 @@ class RowTable:
             raise IndexError(index)
         index %= len(self)
         part = self._span("ends", index)
-        token_ids = self._parts["token_ids"][part].tolist()
-        learned = self._parts["learned"][part].tolist()
-        labels = [
-            t if is_learned else IGNORED for t, is_learned in zip(token_ids, learned, strict=True)
-        ]
-        name = bytes(self._parts["names"][self._span("name_ends", index)]).decode("utf-8")
-        return Row(name, token_ids, labels)
+        token_ids = self.parts["token_ids"][part]
+        labels = np.where(self.parts["learned"][part], token_ids, IGNORED)
+        name = self.parts["names"][self._span("name_ends", index)].tobytes().decode("utf-8")
+        return Row(name, token_ids.tolist(), labels.tolist())
 
     def __iter__(self) -> Iterator[Row]:
         return (self[index] for index in range(len(self)))
 
+    @property
+    def num_targets(self) -> Numbers:
+        """(R,) labels that a next-token prediction can learn: all but a row's very first token."""
+        begins = np.concatenate([[0], self.parts["ends"]])[:-1]
+        learned = self.parts["learned"]
+        return sums(learned, begins) - learned[begins]
+
     def _span(self, ends: str, index: int) -> slice:
-        places = self._parts[ends]
-        return slice(places[index - 1] if index else 0, places[index])
+        places = self.parts[ends]
+        return slice(int(places[index - 1]) if index else 0, int(places[index]))
+
+
+def names_parts(names: Sequence[str]) -> Parts:
+    """The parts of a table that hold its rows' identifiers."""
+    encoded = [name.encode("utf-8") for name in names]
+    return {
+        "names": np.frombuffer(b"".join(encoded), np.uint8),
+        "name_ends": np.cumsum([len(name) for name in encoded], dtype=np.int64),
+    }
+
+
+def sums(values: npt.NDArray[Any], begins: Numbers) -> Numbers:
+    """Of stretches of ``values``, none of them empty, that begin at these places."""
+    return np.add.reduceat(values, begins, dtype=np.int64) if len(begins) else begins
 
 
 class TableWriter(ExitStack):
@@ -62,43 +90,45 @@ class TableWriter(ExitStack):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self._folder = folder
-        self._files = {name: self.enter_context((folder / name).open("wb")) for name in _PARTS}
-        self._num_bytes = dict.fromkeys(("ends", "name_ends"), 0)
+        self._files = {name: self.enter_context((folder / name).open("wb")) for name in _TYPES}
+        self._sizes = dict.fromkeys(_TYPES, 0)
         self._longest = (0, 0)
-        self._num_rows = self._num_targets = 0
+        self._num_targets = 0
 
-    def append(self, rows: list[Row]) -> None:
+    def append(self, table: RowTable) -> None:
         """Put rows behind those that are there."""
-        parts = {name: array(kind) for name, kind in _PARTS.items()}
-        for row in rows:
-            num_tokens, name = len(row.token_ids), row.id.encode("utf-8")
-            self._longest = max(self._longest, (num_tokens, -self._num_rows))
-            self._num_rows += 1
-            self._num_targets += row.num_targets
-            parts["token_ids"].extend(row.token_ids)
-            parts["learned"].extend([label != IGNORED for label in row.labels])
-            parts["names"].frombytes(name)
-            for key, number in (("ends", num_tokens), ("name_ends", len(name))):
-                self._num_bytes[key] += number
-                parts[key].append(self._num_bytes[key])
-        for key, values in parts.items():
-            values.tofile(self._files[key])
+        if not len(table):
+            return
+        lengths = np.diff(table.parts["ends"], prepend=0)
+        longest = int(lengths.argmax())  # the first of several
+        self._longest = max(self._longest, (int(lengths[longest]), -self._sizes["ends"] - longest))
+        self._num_targets += int(table.num_targets.sum())
+        before = dict(self._sizes)
+        for name, values in table.parts.items():
+            counted = before[_COUNTED[name]] if name in _COUNTED else 0
+            (values + counted if counted else values).astype(_TYPES[name], copy=False).tofile(
+                self._files[name]
+            )
+            self._sizes[name] += len(values)
 
     def finish(self, **facts: Any) -> None:
         """Close the files and note ``facts`` and what is known of all rows together."""
         self.close()
         known = {
-            "num_tokens": self._num_bytes["ends"],
+            "num_tokens": self._sizes["token_ids"],
             "num_targets": self._num_targets,
             "longest": -self._longest[1],
         }
         (self._folder / _FACTS).write_text(json.dumps({**known, **facts}), encoding="utf-8")
 
 
-def _mapped(path: Path, kind: str) -> memoryview:
-    with path.open("rb") as file:
-        if path.stat().st_size == 0:  # cannot be mapped
-            return memoryview(array(kind))
-        content: Any = mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ)
-    code: Any = kind
-    return memoryview(content).cast(code)
+def open_table(folder: Path) -> tuple[RowTable, dict[str, Any]]:
+    """What :class:`TableWriter` has written: the rows, mapped into memory, and the facts."""
+    parts = {name: _mapped(folder / name, kind) for name, kind in _TYPES.items()}
+    return RowTable(parts), json.loads((folder / _FACTS).read_text(encoding="utf-8"))
+
+
+def _mapped(path: Path, kind: str) -> npt.NDArray[Any]:
+    if path.stat().st_size == 0:  # cannot be mapped
+        return np.empty(0, kind)
+    return np.memmap(path, kind, mode="r")
