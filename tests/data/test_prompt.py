@@ -17,6 +17,7 @@ TEMPLATES = [
     "{% if prompt|length > 3 %}\n  {{prompt}}\n{% endif %}Answer: ",
     "{{ prompt | regex_replace('\\\\d', '#') }}",
     "问：{{prompt}}\n答：",
+    "{# no part of it #}{% raw %}{{x}}{% endraw %} {{ prompt -}}  \n{{prompt}}\n",
 ]
 
 

@@ -3,6 +3,8 @@
 import json
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.rows import IGNORED, Row, beginning_tokens, read_rows
@@ -124,3 +126,46 @@ def test_a_missing_split_has_no_rows_and_a_file_keeps_its_line_separators(tmp_pa
 def test_bytes_of_a_row_tell_tokens_from_labels():
     assert Row("r", [1, 2], [IGNORED, 2]).to_bytes() != Row("r", [1, 2], [1, 2]).to_bytes()
     assert len(Row("r", [1, 2], [1, 2]).to_bytes()) == 32
+
+
+SEGMENTS = st.lists(st.tuples(st.text("\x01ab", max_size=6), st.booleans()), min_size=1, max_size=4)
+
+
+@given(
+    many=st.lists(SEGMENTS, max_size=6),
+    adds_bos=st.booleans(),
+    max_length=st.integers(3, 12),
+    overlong=st.sampled_from(["drop", "truncate-prompt-left"]),
+)
+def test_many_rows_at_once_are_the_rows_one_by_one(many, adds_bos, max_length, overlong):
+    tokenizer = LetterTokenizer(adds_bos=adds_bos)
+    expected = [one_row(segments, adds_bos, max_length, overlong) for segments in many]
+    kept = [made for made in expected if made is not None]
+    raws = [row(*segments) for segments in many]
+    settings = {"max_length": max_length, "overlong": overlong}
+    if any(sum(label != IGNORED for label in labels[1:]) < 2 for _, labels in kept):
+        with pytest.raises(JobError, match="no token to learn"):
+            tokens_of(raws, tokenizer, **settings)
+        return
+    made = tokens_of(raws, tokenizer, **settings)
+    assert [(part.token_ids, part.labels) for part in made.rows] == kept
+    assert made.num_dropped == len(many) - len(kept)
+
+
+def one_row(segments, adds_bos, max_length, overlong):
+    """The rules in the plainest words; None: left out."""
+    start = [1] if adds_bos else []
+    parts = [([ord(letter) for letter in text], is_learned) for text, is_learned in segments]
+    first, is_learned = parts[0]
+    if adds_bos and first[:1] == [1]:
+        first = first[1:]
+    excess = len(start) + len(first) + sum(len(ids) for ids, _ in parts[1:]) + 1 - max_length
+    if excess > 0:
+        if overlong == "drop" or is_learned or excess > len(first) - 1:
+            return None
+        first = first[excess:]
+    token_ids, labels = [*start], [IGNORED] * len(start)
+    for ids, learns in [(first, is_learned), *parts[1:]]:
+        token_ids += ids
+        labels += ids if learns else [IGNORED] * len(ids)
+    return [*token_ids, 2], [*labels, 2]

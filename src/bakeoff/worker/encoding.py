@@ -35,23 +35,26 @@ class Encoder:
         tokenizer: the model's own.
     """
 
+    way: str | None = None
+    """Which of them was taken; None before the first texts."""
+
     def __init__(self, tokenizer: Any) -> None:
         self._tokenizer = tokenizer
-        self._chosen: Encode | None = None
+        self._encode: Encode = self._itself
 
     def __call__(self, texts: Sequence[str]) -> Tokens:
         """The tokens of each text by itself."""
-        if self._chosen is None:
-            self._chosen = self._choose(texts[:_NUM_TRIED])
-        return self._chosen(texts)
+        if self.way is None and texts:
+            self.way, self._encode = self._choose(texts[:_NUM_TRIED])
+        return self._encode(texts)
 
-    def _choose(self, texts: Sequence[str]) -> Encode:
-        expected = self._itself(texts)
-        for make in (_with_fastokens, _with_tokenizers):
+    def _choose(self, texts: Sequence[str]) -> tuple[str, Encode]:
+        expected = self._itself(texts)  # lifts a limit of length that the file brings
+        for way, make in _WAYS.items():
             encode = make(self._tokenizer)
             if encode is not None and _equal(encode(texts), expected):
-                return encode
-        return self._itself
+                return way, encode
+        return "itself", self._itself
 
     def _itself(self, texts: Sequence[str]) -> Tokens:
         if not texts:  # it would ask for the first of them
@@ -89,6 +92,12 @@ def _with_tokenizers(tokenizer: Any) -> Encode | None:
         return _flat([encoding.ids for encoding in found])
 
     return encode
+
+
+_WAYS: dict[str, Callable[[Any], Encode | None]] = {
+    "fastokens": _with_fastokens,
+    "tokenizers": _with_tokenizers,
+}
 
 
 def _flat(lists: Sequence[Sequence[int]]) -> Tokens:
