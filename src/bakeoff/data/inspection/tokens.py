@@ -65,7 +65,7 @@ class TrainingTokenizer:
         return sorted(token.content for token in added if token.special)
 
     def ids(self, texts: Sequence[str]) -> list[list[int]]:
-        encoded = self._tokenizer.encode_batch(list(texts), add_special_tokens=False)
+        encoded = self._tokenizer.encode_batch_fast(list(texts), add_special_tokens=False)
         return [found.ids for found in encoded]
 
     def row(
