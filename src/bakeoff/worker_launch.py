@@ -92,9 +92,10 @@ def spread_of(told: Distribution | None) -> dict[str, Any] | None:
     """What a job says of its processes (``bakeoff.worker.settings.SpreadSettings``)."""
     if told is None:
         return None
-    is_torch = told.dialect is Dialect.TORCHRUN
+    is_deepspeed = told.dialect is Dialect.DEEPSPEED_JSON
+    kinds = {Dialect.DEEPSPEED_JSON: "deepspeed", Dialect.HF_FSDP: "fsdp"}
     return {
-        "kind": told.settings["kind"] if is_torch else "deepspeed",
+        "kind": kinds.get(told.dialect) or told.settings["kind"],
         "num_processes": told.world.num_processes,
-        "settings": {} if is_torch else told.settings,
+        "settings": told.settings if is_deepspeed else {},
     }

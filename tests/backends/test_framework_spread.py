@@ -63,7 +63,8 @@ def trained(tiny_model, data, tmp_path_factory):
 
 
 @pytest.mark.parametrize(
-    ("method", "strategy"), [("lora", "ddp"), ("full", "zero2"), ("full", "zero3")]
+    ("method", "strategy"),
+    [("lora", "ddp"), ("full", "zero2"), ("full", "zero3"), ("full", "fsdp"), ("lora", "fsdp")],
 )
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_two_processes_of_a_framework_have_the_curve_of_one(name, method, strategy, trained):

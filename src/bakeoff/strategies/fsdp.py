@@ -25,7 +25,7 @@ class Fsdp:
                 "fsdp_version": 2,
                 "reshard_after_forward": True,
                 "auto_wrap_policy": "TRANSFORMER_BASED_WRAP",
-                "cpu_ram_efficient_loading": False,
+                "cpu_ram_efficient_loading": True,
                 "state_dict_type": "FULL_STATE_DICT",
                 "activation_checkpointing": False,
             },

@@ -19,6 +19,7 @@ from bakeoff.worker.events import Events
 from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_checkpoints import FrameworkCheckpoints
 from bakeoff.worker.framework_config import complete
+from bakeoff.worker.framework_fsdp import allow_on_cpu
 from bakeoff.worker.framework_job import FrameworkJob, read_framework_job
 from bakeoff.worker.framework_rows import Sequence, can_fill, sequence
 from bakeoff.worker.group import Group, meet_only
@@ -123,6 +124,8 @@ def _train(job: FrameworkJob, module: FrameworkModule, run_dir: Path, events: Ev
         _warn_of_bf16(job, events)
     if job.spread is not None and job.spread.kind == "deepspeed":
         import_deepspeed("cpu" if is_cpu else "cuda")
+    if job.spread is not None and job.spread.kind == "fsdp" and is_cpu:
+        allow_on_cpu()
     group.meet("prepared")
     run = Run(job, module, run_dir, prepared, checkpoints)
     result = _run(run, group, events)

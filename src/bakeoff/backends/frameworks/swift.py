@@ -5,6 +5,7 @@ adds nothing but the tokenizer's own beginning- and end-of-sequence tokens, take
 the plug-in file written beside the configuration registers the same for any number.
 """
 
+import json
 from collections.abc import Mapping
 from pathlib import PurePosixPath
 from typing import ClassVar
@@ -51,7 +52,7 @@ def _sections(plan: TrainPlan, inputs: Inputs) -> dict[str, Section]:
         "Data": _data(plan),
         "Training": _training(plan),
         "Device and precision": _device(plan, inputs),
-        "Several processes": distribution_section(plan, inputs),
+        "Several processes": _processes(plan, inputs),
         "Checkpoints and logs": _output(plan),
     }
 
@@ -242,6 +243,15 @@ def _device(plan: TrainPlan, inputs: Inputs) -> Section:
         "use_cpu": plan.device == "cpu",
         "torch_compile": False,
     }
+
+
+def _processes(plan: TrainPlan, inputs: Inputs) -> Section:
+    """As transformers has it, but for FSDP: all of it is one JSON text."""
+    section = dict(distribution_section(plan, inputs))
+    if "fsdp" in section:
+        told = {key: section.pop(key) for key in ("fsdp", "fsdp_config")}
+        section["fsdp"] = json.dumps(told)
+    return section
 
 
 def _output(plan: TrainPlan) -> Section:

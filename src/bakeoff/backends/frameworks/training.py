@@ -35,6 +35,9 @@ def saves(plan: TrainPlan) -> bool:
 
 DEEPSPEED_FILE = "deepspeed.json"
 
+_FSDP_ENVIRONMENT = {"ACCELERATE_USE_FSDP": "true", "FSDP_STATE_DICT_TYPE": "FULL_STATE_DICT"}
+"""That whole weights are saved has no key in transformers' trainer: accelerate reads it here."""
+
 _AT_THE_END = 1_000_000
 """Steps between checkpoints; there is one after the last step in any case."""
 
@@ -46,8 +49,11 @@ def distribution_section(plan: TrainPlan, inputs: Inputs) -> Section:
         return {}
     if told.dialect is Dialect.DEEPSPEED_JSON:
         return {"deepspeed": DEEPSPEED_FILE}
+    backend = "gloo" if plan.device == "cpu" else None
+    if told.dialect is Dialect.HF_FSDP:
+        return {"ddp_backend": backend, **told.settings}
     return {
-        "ddp_backend": "gloo" if plan.device == "cpu" else None,
+        "ddp_backend": backend,
         "ddp_find_unused_parameters": False,
         "ddp_broadcast_buffers": False,
     }
@@ -67,7 +73,7 @@ class Framework:
 
     environment: ClassVar[str | None]
     accepts: ClassVar[frozenset[Dialect]] = frozenset(
-        {Dialect.PLAIN, Dialect.TORCHRUN, Dialect.DEEPSPEED_JSON}
+        {Dialect.PLAIN, Dialect.TORCHRUN, Dialect.HF_FSDP, Dialect.DEEPSPEED_JSON}
     )
 
     name: ClassVar[str]
@@ -144,6 +150,8 @@ class Framework:
         if told is not None and told.dialect is Dialect.DEEPSPEED_JSON:
             text = json.dumps(told.settings, indent=2) + "\n"
             files[PurePosixPath(DEEPSPEED_FILE)] = text
+        if told is not None and told.dialect is Dialect.HF_FSDP:
+            env |= _FSDP_ENVIRONMENT
         world = told.world if told is not None and not only_prepare else None
         return worker_launch(
             "framework", job, python=inputs.python, env=env, files=files, world=world
