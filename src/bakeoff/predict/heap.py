@@ -19,6 +19,11 @@ _ALIGN = 64
 """torch asks for tensors at multiples of this."""
 
 _HEADER = 16
+_SPARE = _ALIGN + 32
+"""By how much a free piece must be too large for a tensor: room to move up to such a multiple, and
+for the smallest piece before it. A piece that a tensor of this size left is too small for another,
+so that memory between tensors that stay is not used again (``_int_memalign``)."""
+
 _PAGE = 4096
 _MAPPED_FROM = 128 * 1024
 """Blocks from this size on are mapped each for itself, at first."""
@@ -52,13 +57,12 @@ class Heap:
 
     def take(self, num_bytes: int) -> _Piece:
         size = -(-(num_bytes + _HEADER) // _ALIGN) * _ALIGN
-        at = bisect.bisect_left(self._keys, (size, -1))
+        at = bisect.bisect_left(self._keys, (size + _SPARE, -1))
         if at == len(self._keys):
             return self._grow(size)
         piece = self._free[self._keys[at][1]]
         self._remove(piece)
-        if piece.size - size >= _ALIGN:
-            self._split(piece, size)
+        self._split(piece, size)
         return piece
 
     def drop(self, piece: _Piece) -> None:
