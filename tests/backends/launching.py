@@ -2,6 +2,7 @@
 
 import os
 import subprocess
+import time
 from pathlib import Path
 
 from tests.backends.environments import interpreter
@@ -46,3 +47,16 @@ def launch(name: str, plan: TrainPlan, run_dir: Path, *, model: Path, data: Path
     process = start(name, plan, run_dir, model=model, data=data)
     stdout, stderr = process.communicate()
     return subprocess.CompletedProcess(process.args, process.returncode, stdout, stderr)
+
+
+def wait_for_step(run_dir: Path, step: int, process: subprocess.Popen) -> None:
+    """Until the running process has reported this optimiser step."""
+    deadline = time.monotonic() + 120
+    while True:
+        path = run_dir / "events.jsonl"
+        text = path.read_text(encoding="utf-8") if path.exists() else ""
+        if f'"step": {step},' in text:
+            return
+        assert process.poll() is None, process.communicate()
+        assert time.monotonic() < deadline
+        time.sleep(0.01)

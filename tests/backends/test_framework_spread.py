@@ -1,12 +1,14 @@
 """Frameworks over two processes learn what one of them learns."""
 
 import json
+import os
+import signal
 
 import pytest
 from tests.backends.environments import needs_environment
-from tests.backends.launching import launch
+from tests.backends.launching import launch, start, wait_for_step
 from tests.backends.plans import make_plan
-from tests.worker.training import losses, write_data
+from tests.worker.training import losses, read_events, write_data
 
 from bakeoff.backends import BACKENDS
 from bakeoff.schema.plan import World
@@ -82,3 +84,21 @@ def test_two_processes_of_a_framework_have_the_curve_of_one(name, method, strate
         "memory-rank0.json",
         "memory-rank1.json",
     ]
+
+
+@pytest.mark.parametrize("name", FRAMEWORKS)
+def test_a_parted_training_that_was_killed_goes_on_and_ends_as_if_it_had_not(
+    name, tiny_model, data, tmp_path
+):
+    plan = plan_of(name, "full", "fsdp", num_epochs=8.0, save_every=5)
+    whole = run(plan, tmp_path / "whole", model=tiny_model, data=data)
+    process = start(name, plan, tmp_path / "killed", model=tiny_model, data=data)
+    wait_for_step(tmp_path / "killed", 12, process)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    killed = run(plan, tmp_path / "killed", model=tiny_model, data=data)
+    (resumed,) = read_events(killed, "resume")
+    assert resumed["step"] in (10, 15, 20)
+    assert losses(killed) == losses(whole)
+    weights = "artefact/model.safetensors"
+    assert (killed / weights).read_bytes() == (whole / weights).read_bytes()

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.backends.environments import interpreter, needs_environment
-from tests.backends.launching import launch, start
+from tests.backends.launching import launch, start, wait_for_step
 from tests.backends.plans import make_plan
 from tests.backends.test_framework_translation import changes, plan_with
 from tests.worker.training import read_events, write_data
@@ -263,18 +263,6 @@ def test_a_request_to_stop_ends_it_within_seconds(name, tiny_model, data, tmp_pa
     assert process.returncode == 130
     (end,) = read_events(tmp_path, "end")
     assert (end["status"], end["error"]) == ("cancelled", "stopped on request")
-
-
-def wait_for_step(run_dir: Path, step: int, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 120
-    while True:
-        path = run_dir / "events.jsonl"
-        text = path.read_text(encoding="utf-8") if path.exists() else ""
-        if f'"step": {step},' in text:
-            return
-        assert process.poll() is None, process.communicate()
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def test_what_the_framework_does_not_know_fails_with_its_own_words(
