@@ -4,6 +4,7 @@ import pytest
 from tests.backends.plans import make_plan
 
 from bakeoff.predict.claim import judge
+from bakeoff.predict.duration import flops_per_token
 from bakeoff.predict.facts import shards_of, work_of
 from bakeoff.predict.gpus import GPUS, find_gpu, match_device_name
 from bakeoff.predict.memory import predict_analytic
@@ -30,6 +31,28 @@ def test_known_models_have_the_number_of_parameters_that_their_authors_state(nam
     assert known_shape(name).parameters == parameters
 
 
+@pytest.mark.parametrize(
+    ("name", "billions"),
+    [
+        ("Qwen/Qwen3-30B-A3B", 30.5321),
+        ("Qwen/Qwen1.5-MoE-A2.7B-Chat", 14.3158),
+        ("mistralai/Mixtral-8x7B-Instruct-v0.1", 46.7028),
+    ],
+)
+def test_mixtures_of_experts_have_all_of_their_parameters(name, billions):
+    assert known_shape(name).parameters / 1e9 == pytest.approx(billions, abs=1e-4)
+
+
+def test_a_token_meets_a_few_experts_but_all_of_them_are_held():
+    shape = known_shape("Qwen/Qwen3-30B-A3B")
+    one = Work(shape=shape, rows=1, tokens=512, trains_all=True)
+    assert one.stored_weight_bytes == 2 * shape.parameters
+    active = flops_per_token(one) / 6
+    assert 3.0e9 < active < 3.6e9  # "A3B"
+    peak = peak_of(write_training(one))
+    assert peak.num_bytes > 8 * shape.parameters
+
+
 def test_a_configuration_gives_the_same_shape_as_the_table():
     config = {
         "model_type": "qwen2",
@@ -42,7 +65,26 @@ def test_a_configuration_gives_the_same_shape_as_the_table():
         "tie_word_embeddings": True,
     }
     assert shape_of_config(config, name="Qwen/Qwen2.5-1.5B") == QWEN
-    assert shape_of_config({**config, "num_experts": 8}, name="x") is None
+    assert shape_of_config({**config, "kv_lora_rank": 512}, name="x") is None
+
+
+def test_a_configuration_with_experts_gives_the_same_shape_as_the_table():
+    config = {
+        "model_type": "qwen2_moe",
+        "hidden_size": 2048,
+        "num_hidden_layers": 24,
+        "num_attention_heads": 16,
+        "intermediate_size": 5632,
+        "moe_intermediate_size": 1408,
+        "shared_expert_intermediate_size": 5632,
+        "num_experts": 60,
+        "num_experts_per_tok": 4,
+        "vocab_size": 151936,
+        "tie_word_embeddings": False,
+        "attention_bias": True,
+    }
+    name = "Qwen/Qwen1.5-MoE-A2.7B"
+    assert shape_of_config(config, name=name) == known_shape(name)
 
 
 @pytest.mark.parametrize(

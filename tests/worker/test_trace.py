@@ -21,6 +21,16 @@ CONFIGS = {
     "qwen2": {"num_key_value_heads": 4, "tie_word_embeddings": False},
     "mistral": {"num_key_value_heads": 4, "tie_word_embeddings": False},
 }
+EXPERTS = {
+    "mixtral": {"num_local_experts": 8, "num_experts_per_tok": 2},
+    "qwen2_moe": {
+        "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 128,
+        "shared_expert_intermediate_size": 256,
+    },
+    "qwen3_moe": {
+        "num_experts": 8, "num_experts_per_tok": 2, "moe_intermediate_size": 352, "head_dim": 64,
+    },
+}  # fmt: skip
 ROWS = [Row(f"{n}", list(range(1, 129)), [-100] * 64 + list(range(65, 129))) for n in range(2)]
 
 
@@ -32,7 +42,8 @@ def folder_of(tmp_path_factory):
     def make(kind, **changes):
         values = {
             "hidden_size": 256, "intermediate_size": 704, "num_hidden_layers": 4,
-            "num_attention_heads": 4, "vocab_size": 2000, **CONFIGS[kind], **changes,
+            "num_attention_heads": 4, "vocab_size": 2000, "num_key_value_heads": 2,
+            **CONFIGS.get(kind, {}), **changes,
         }  # fmt: skip
         folder = tmp_path_factory.mktemp(kind)
         AutoConfig.for_model(kind, **values).save_pretrained(folder)
@@ -62,6 +73,21 @@ def test_formulas_and_trace_agree_within_a_fifth(folder_of, kind, method):
         work = work_of(plan, shape, tokens=128, label_share=0.5, gpu=None)
         formula = peak_of(write_training(work))
         assert formula.num_bytes == pytest.approx(traced.num_bytes, rel=0.2), backend
+
+
+@pytest.mark.parametrize("kind", EXPERTS)
+def test_formulas_and_trace_agree_on_experts_that_are_trained(folder_of, kind):
+    folder, values = folder_of(kind, tie_word_embeddings=False, **EXPERTS[kind])
+    shape = shape_of_config({"model_type": kind, **values}, name=kind)
+    for backend in ("builtin", "swift"):
+        traced = peak_of(
+            _tape(folder, method="full", is_builtin=backend == "builtin", target="cpu")
+        )
+        train = TrainSpec(batch_size=2, precision="bf16")
+        plan = make_plan(backend=backend, method="full", train=train)
+        work = work_of(plan, shape, tokens=128, label_share=0.5, gpu=None)
+        formula = peak_of(write_training(work))
+        assert formula.num_bytes == pytest.approx(traced.num_bytes, rel=0.1), backend
 
 
 def test_recomputation_and_a_gpu_are_seen_by_the_trace(folder_of):

@@ -6,6 +6,8 @@ Every row is what the model's own ``config.json`` states (`Qwen/Qwen2.5-7B/confi
 from dataclasses import dataclass, field
 from typing import Any
 
+from bakeoff.predict.experts import mixture
+
 
 @dataclass(frozen=True)
 class Row:
@@ -23,6 +25,10 @@ class Row:
 _QWEN = {"fused_attention_input": True, "attention_bias": True}
 _BIAS = {"attention_bias": True}
 _FUSED = {"fused_attention_input": True}
+
+_QWEN3_30B = mixture(hidden=2048, experts=128, active=8, width=768)
+_QWEN15_MOE = mixture(hidden=2048, experts=60, active=4, width=1408, shared=5632)
+_MIXTRAL = mixture(hidden=4096, experts=8, active=2, width=14336)
 
 KNOWN: dict[str, Row] = {
     "qwen-1.8b": Row(2048, 24, 16, 16, 5504, 151936, options=_QWEN),
@@ -51,6 +57,10 @@ KNOWN: dict[str, Row] = {
     "qwen3-8b": Row(4096, 36, 32, 8, 12288, 151936),
     "qwen3-14b": Row(5120, 40, 40, 8, 17408, 151936),
     "qwen3-32b": Row(5120, 64, 64, 8, 25600, 151936, options={"head_size": 128}),
+    "qwen3-30b-a3b": Row(2048, 48, 32, 4, 768, 151936, options={"head_size": 128, **_QWEN3_30B}),
+    "qwen1.5-moe-a2.7b": Row(2048, 24, 16, 16, 1408, 151936, options={**_BIAS, **_QWEN15_MOE}),
+    "mixtral-8x7b": Row(4096, 32, 32, 8, 14336, 32000, options=_MIXTRAL),
+    "mixtral-8x7b-v0.1": Row(4096, 32, 32, 8, 14336, 32000, options=_MIXTRAL),
     "llama-7b": Row(4096, 32, 32, 32, 11008, 32000),
     "llama-13b": Row(5120, 40, 40, 40, 13824, 32000),
     "llama-30b": Row(6656, 60, 52, 52, 17920, 32000),

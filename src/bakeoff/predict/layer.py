@@ -74,6 +74,9 @@ class LayerTape:
             for name in ("up_proj", "gate_proj")
             if name in self._matrices
         ]
+        if trained and self.work.shape.idle:
+            idle = self.work.shape.idle * self.work.weight_bytes
+            gradients.append(self.tape.take(idle, "gradients"))
         self.tape.drop(*halves[1:], gate, *kept.pop("mlp_in"))
         self._norm_backward(kept, "norm2")
         self.tape.drop(*back)

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from bakeoff.predict.experts import mixture
 from bakeoff.predict.known_models import KNOWN
 from bakeoff.schema.prediction import ModelShape
 
@@ -20,9 +21,8 @@ def shape_of_config(config: Mapping[str, Any], *, name: str) -> ModelShape | Non
     layers = _first(config, "num_hidden_layers", "n_layer", "num_layers")
     heads = _first(config, "num_attention_heads", "n_head")
     vocabulary = _first(config, "vocab_size", "padded_vocab_size")
-    experts = _first(config, "num_experts", "num_local_experts", "n_routed_experts")
-    if not (hidden and layers and heads and vocabulary) or experts:
-        return None
+    if not (hidden and layers and heads and vocabulary) or config.get("kv_lora_rank"):
+        return None  # the latter: keys and values through a narrow place (DeepSeek-V2's MLA)
     kind = str(config.get("model_type", ""))
     key_heads = _first(config, "num_key_value_heads", "multi_query_group_num") or heads
     inner_size = _first(config, "intermediate_size", "ffn_hidden_size", "n_inner") or 4 * hidden
@@ -35,7 +35,7 @@ def shape_of_config(config: Mapping[str, Any], *, name: str) -> ModelShape | Non
         heads=heads,
         key_heads=key_heads,
         head_size=_first(config, "head_dim", "kv_channels") or hidden // heads,
-        intermediate=inner_size,
+        **_feed_forward(config, hidden, inner_size),
         vocabulary=vocabulary,
         tied=bool(config.get("tie_word_embeddings", kind not in ("qwen", "chatglm"))),
         gated=kind not in _PLAIN_MLP,
@@ -44,6 +44,25 @@ def shape_of_config(config: Mapping[str, Any], *, name: str) -> ModelShape | Non
         norm_in_fp32=kind not in _LAYER_NORM,
         bounded_logits=bool(config.get("final_logit_softcapping")),
         quantised_bits=_quantised_bits(config.get("quantization_config")),
+    )
+
+
+def _feed_forward(config: Mapping[str, Any], hidden: int, dense: int) -> dict[str, int]:
+    """Its width, or its experts.
+
+    Layers that have none among those that do (Qwen's `mlp_only_layers`) are taken for the others.
+    """
+    experts = _first(config, "num_experts", "num_local_experts", "n_routed_experts")
+    if not experts:
+        return {"intermediate": dense}
+    width = _first(config, "moe_intermediate_size") or dense
+    return mixture(
+        hidden=hidden,
+        experts=experts,
+        active=_first(config, "num_experts_per_tok", "experts_per_token", "moe_topk") or 1,
+        width=width,
+        shared=_first(config, "shared_expert_intermediate_size")
+        or width * _first(config, "n_shared_experts", "num_shared_experts"),
     )
 
 
@@ -63,10 +82,9 @@ def known_shape(source: str) -> ModelShape | None:
         heads=row.heads,
         key_heads=row.key_heads,
         head_size=int(options.pop("head_size", row.hidden // row.heads)),
-        intermediate=row.intermediate,
         vocabulary=row.vocabulary,
         tied=row.tied,
-        **options,
+        **{"intermediate": row.intermediate, **options},
     )
 
 
@@ -79,14 +97,16 @@ def make_shape(**fields: Any) -> ModelShape:
         biases = (draft.heads + 2 * draft.key_heads) * draft.head_size
     embedding = draft.vocabulary * draft.hidden
     total = (
-        draft.layers * (matrices + biases + 2 * draft.hidden)
+        draft.layers * (matrices + biases + draft.idle + 2 * draft.hidden)
         + draft.hidden
         + embedding * (1 if draft.tied else 2)
     )
     return draft.model_copy(
         update={
             "parameters": total,
-            "largest_parameter": max(embedding, draft.hidden * draft.intermediate),
+            "largest_parameter": max(
+                embedding, draft.hidden * draft.intermediate, draft.largest_expert_tensor
+            ),
         }
     )
 
@@ -98,7 +118,10 @@ def with_layers(shape: ModelShape, layers: int) -> ModelShape:
 
 
 def linear_layers(shape: ModelShape) -> list[tuple[str, int, int]]:
-    """The matrices of one layer: name, inputs, outputs; names are those of Llama."""
+    """The matrices of one layer: name, inputs, outputs; names are those of Llama.
+
+    Of experts only those that a token goes through, side by side as one.
+    """
     query, key = shape.heads * shape.head_size, shape.key_heads * shape.head_size
     attention = (
         [("qkv_proj", shape.hidden, query + 2 * key)]

@@ -119,8 +119,7 @@ class _Training:
     def _gather(self, work: Work) -> None:
         """A layer's weights put together, and those of the next that is fetched meanwhile."""
         if work.shards.gathers_layers:
-            layer = sum(rows * columns for _, rows, columns in work.linear)
-            self.tape.brief(2 * layer * work.compute_bytes, "communication")
+            self.tape.brief(2 * work.layer_numbers * work.compute_bytes, "communication")
 
     def _settle(self, work: Work, made: Sequence[int]) -> None:
         """A layer's gradients stay, are added to those of an earlier pass, or are sent away."""
@@ -129,10 +128,10 @@ class _Training:
         shards = work.shards
         if shards.gradients > 1 and not shards.unsharded_gradients:
             # Sent to where they belong; what stays here is a part of them.
-            total = sum(rows * columns for _, rows, columns in work.linear)
             self.tape.drop(*made)
             if not self._is_second_pass(work):
-                part = self.tape.take(total * work.weight_bytes / shards.gradients, "gradients")
+                part = work.layer_numbers * work.weight_bytes / shards.gradients
+                part = self.tape.take(part, "gradients")
                 self._gradients.append(part)
         elif self._is_second_pass(work):
             self.tape.drop(*made)

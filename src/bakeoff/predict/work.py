@@ -3,6 +3,7 @@
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from bakeoff.predict import experts
 from bakeoff.predict.shape import linear_layers
 from bakeoff.schema.prediction import ModelShape
 
@@ -122,9 +123,14 @@ class Work:
     def linear(self) -> list[tuple[str, int, int]]:
         return linear_layers(self.shape)
 
+    @property
+    def layer_numbers(self) -> int:
+        """Weights of a layer's matrices, those of idle experts too."""
+        return sum(rows * columns for _, rows, columns in self.linear) + self.shape.idle
+
     def is_adapted(self, name: str) -> bool:
-        if not self.rank:
-            return False
+        if not self.rank or (self.shape.experts and name in experts.MATRICES):
+            return False  # experts are no linear layers to PEFT, which leaves them alone
         if self.targets is None or name in self.targets:
             return True
         return name == "qkv_proj" and any(t[:2] in ("q_", "v_", "k_") for t in self.targets)
@@ -145,7 +151,7 @@ class Work:
             return self.shape.parameters
         if self.last_layers is None:
             return 0
-        layer = sum(rows * columns for _, rows, columns in self.linear) + 2 * self.shape.hidden
+        layer = self.layer_numbers + 2 * self.shape.hidden
         return layer * min(self.last_layers, self.shape.layers)
 
     @property
@@ -154,9 +160,13 @@ class Work:
 
         In 4 bits (NF4, Dettmers et al. 2023, arXiv:2305.14314, section 3) with double
         quantisation: half a byte a number, a byte for each 64 of them and 4 for each 256 of those;
-        embedding, output layer and norms stay as they were.
+        embedding, output layer and norms stay as they were, and so do experts.
         """
-        inside = self.shape.layers * sum(rows * columns for _, rows, columns in self.linear)
+        inside = self.shape.layers * sum(
+            rows * columns
+            for name, rows, columns in self.linear
+            if not (self.shape.experts and name in experts.MATRICES)
+        )
         outside = self.shape.parameters - inside
         each = self.weight_bytes
         if self.quantised_bits == 4:

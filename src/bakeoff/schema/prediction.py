@@ -50,6 +50,16 @@ class ModelShape(Document):
     bounded_logits: bool = False
     """Soft-capped logits (gemma 2), which need copies of their own."""
 
+    experts: int = 0
+    """Of each layer, in mixtures of experts; 0: a token goes through all of a layer."""
+
+    idle: int = 0
+    """Numbers in a layer's experts that a token does not meet, and in what chooses among them;
+    ``intermediate`` is the width of those that it meets, all together."""
+
+    largest_expert_tensor: int = 0
+    """Numbers in gates and up-projections of a layer's experts, which are one tensor."""
+
     parameters: int
     largest_parameter: int
     """Numbers in the largest single tensor: most often the embedding."""
