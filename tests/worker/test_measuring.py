@@ -171,6 +171,32 @@ def test_what_cannot_be_counted_is_none():
     assert set(flops_of(model).values()) == {None}
 
 
+@pytest.mark.parametrize("kind", ["mixtral", "qwen2_moe"])
+def test_a_token_meets_the_experts_that_are_chosen_for_it_alone(kind):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    sizes = {
+        "mixtral": {"num_local_experts": 8, "intermediate_size": 48},
+        "qwen2_moe": {
+            "num_experts": 8, "moe_intermediate_size": 48, "shared_expert_intermediate_size": 64,
+        },
+    }  # fmt: skip
+    config = AutoConfig.for_model(
+        kind,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=4,
+        num_key_value_heads=2,
+        vocab_size=100,
+        num_experts_per_tok=2,
+        **sizes[kind],
+    )
+    found = flops_of(AutoModelForCausalLM.from_config(config))
+    shared = 3 * 32 * 64 + 32 if kind == "qwen2_moe" else 0  # with its gate
+    attention = 2 * 32 * 32 + 2 * 32 * 16
+    assert found["flops_per_token"] == 6 * 2 * (attention + 2 * 3 * 32 * 48 + shared)
+
+
 def test_pairs_of_tokens_are_those_within_a_row():
     assert num_token_pairs([Row("a", [1, 2, 3], [1, 2, 3]), Row("b", [1], [1])]) == 10
 
