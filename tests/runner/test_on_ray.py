@@ -161,3 +161,48 @@ def test_two_machines_of_a_cluster_do_one_training_and_go_on_when_the_first_is_l
     assert training["measurement"]["num_attempts"] == 2
     assert {peak["rank"] for peak in training["measurement"]["peak_by_rank"]} == {0, 1}
     assert list(run_dir.glob("log-*-*.txt")), "the second machine has a log of its own"
+
+
+@pytest.mark.slow
+def test_when_the_second_machine_is_lost_the_run_says_so_and_the_next_start_goes_on(
+    tmp_path, recipe, cluster
+):
+    sets = [f"ray.address={cluster}", "method=full", "strategy=ddp", "world_size=2", "nodes=2"]
+    flags = [part for text in [*sets, "train.batch_size=2"] for part in ("--set", text)]
+    with (tmp_path / "err.txt").open("wb") as errors:
+        study = subprocess.Popen(
+            command("run", recipe, *flags),
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stderr=errors,
+        )
+    try:
+        run_dir, first = training_at_work(tmp_path, study)
+        second = joined(first, run_dir)
+        for process in [second, *second.children(recursive=True)]:
+            process.kill()  # as a machine goes: all at once
+        assert study.wait(400) == 1
+    finally:
+        study.kill()
+        study.wait()
+    record = json.loads((run_dir / "record.json").read_text("utf-8"))
+    assert record["status"] == "failed"
+    said = (tmp_path / "err.txt").read_text("utf-8")
+    assert "machine that took part was lost" in said
+    assert "It ran process 1;" in said
+
+    bakeoff(tmp_path, "run", recipe, *flags)
+    records = json.loads(bakeoff(tmp_path, "results", "--study", "spread", "--json").stdout)
+    (training,) = [record for record in records if record["kind"] == "train"]
+    assert (training["status"], training["measurement"]["num_attempts"]) == ("finished", 2)
+    steps = [point["step"] for point in training["losses"] if point["split"] == "train"]
+    assert steps == list(range(1, training["measurement"]["num_steps"] + 1))
+
+
+def joined(first, run_dir):
+    """The process of the cluster that runs the other half of the training."""
+    for process in psutil.process_iter(["cmdline"]):
+        is_launcher = any(part.endswith("worker/processes.py") for part in process.info["cmdline"])
+        if is_launcher and process.cwd() == str(run_dir) and process.parent() != first:
+            return process.parent()
+    raise AssertionError("nobody joined")

@@ -102,8 +102,11 @@ class RayCluster:
                 raise UserError(str(cause), hint=cause.hint) from error
             raise
         except self.ray.exceptions.RayError as error:
-            reason = f"its machine was lost too often: {str(error).splitlines()[0]}"
-            raise RunError(reason, log_tail="") from error
+            first = ended == job.first
+            lost = (
+                "its machine was lost too often" if first else "a machine that took part was lost"
+            )
+            raise RunError(f"{lost}: {str(error).splitlines()[0]}", log_tail="") from error
         return done
 
     def look(self, function: Callable[..., dict[str, Any]], *arguments: Any) -> list[Machine]:

@@ -7,6 +7,7 @@ so the last word, which one was lost first and why, is written here. Exit codes 
 """
 
 import json
+import math
 import os
 import sys
 from pathlib import Path
@@ -65,12 +66,16 @@ class _Work(NamedTuple):
 
     name: str
     memory_hint: str
+    num_processes: int
+    """On all machines."""
 
     @classmethod
     def of(cls, arguments: list[str]) -> "_Work":
+        sizes = [a.partition("=")[2] for a in arguments if a.startswith(("--nnodes", "--nproc"))]
+        number = math.prod(map(int, sizes))
         if "evaluate" in arguments:
-            return cls("evaluation", "lower evaluate.batch_size or evaluate.world_size")
-        return cls("training", "lower train.batch_size or train.max_length")
+            return cls("evaluation", "lower evaluate.batch_size or evaluate.world_size", number)
+        return cls("training", "lower train.batch_size or train.max_length", number)
 
 
 def _reason(error: Any, work: _Work) -> tuple[str, str]:
@@ -87,6 +92,13 @@ def _reason(error: Any, work: _Work) -> tuple[str, str]:
     )
     who = f"Process {rank}"
     told = _told_by(rank)
+    elsewhere = [r for r in range(work.num_processes) if r not in error.failures]
+    if told is not None and elsewhere and _is_consequence(rank, first):
+        silent = [r for r in elsewhere if _told_by(r) is None] or elsewhere
+        return "failed", (
+            f"A machine that took part was lost, and with it the {work.name}. It ran process "
+            f"{', '.join(map(str, silent))}; process {rank} lost the connection: {told[1]}"
+        )
     if told is not None:
         status, text = told
         return status, f"{who} ended the {work.name}: {text}{_tail(rank)}"
