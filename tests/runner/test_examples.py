@@ -47,12 +47,9 @@ def _strict(record):
 @pytest.mark.slow
 @pytest.mark.timeout(2400)
 def test_the_quickstart_ends_with_models_that_are_significantly_better(tmp_path):
-    """With half of its rows, which already do it, and the engine that waits less.
-
-    The whole takes twenty minutes on a laptop, and an hour on one slow core.
-    """
+    """With half of its rows, which already do it."""
     recipe = preset_folder() / "quickstart.yaml"
-    less = ("data.num_train=320", "data.num_test=96", "evaluate.engine=builtin")
+    less = ("data.num_train=320", "data.num_test=96")
     fewer = [part for text in less for part in ("--set", text)]
     first = bakeoff(tmp_path, "run", recipe, *fewer, timeout_seconds=2400)
     base, lora_training, lora, full_training, full = _records(tmp_path)
