@@ -125,3 +125,19 @@ def test_the_picture_has_a_point_a_strategy():
         ("single", "another is"),
         ("zero3", "another is"),
     ]
+
+
+def test_names_in_the_picture_stand_where_they_cover_no_other():
+    close = [
+        spread("single", gib=3.1, step=6.9),
+        spread("ddp", gib=4.72, step=7.58),
+        spread("zero1", gib=4.61, step=9.12),
+        spread("fsdp", gib=4.42, step=10.7),
+        spread("zero2", gib=3.77, step=10.3),
+    ]
+    chart = strategy_chart(compare_strategies(close))
+    rows = next(iter(chart.to_dict()["datasets"].values()))
+    # A line leaves the front to the right, and the name `ddp` has the place left of zero1.
+    assert {row["name"]: row["side"] for row in rows} == {
+        "single": "left", "ddp": "right", "zero1": "below", "zero2": "right", "fsdp": "right"
+    }  # fmt: skip
