@@ -116,7 +116,12 @@ def describe():
         text = render(plan_of(name, FRAMEWORKS[0])).files[PurePosixPath(DEEPSPEED_FILE)]
         parts.append(f"## {name}: {DEEPSPEED_FILE}\n{text}")
     for backend in FRAMEWORKS:
-        for name, precision in (("ddp", "bf16"), ("zero3", "bf16"), ("zero3", "fp32")):
+        for name, precision in (
+            ("ddp", "bf16"),
+            ("fsdp", "bf16"),
+            ("zero3", "bf16"),
+            ("zero3", "fp32"),
+        ):
             changed = difflib.ndiff(
                 config_of("single", backend, precision), config_of(name, backend, precision)
             )

@@ -173,7 +173,9 @@ class Framework:
         if told is None:
             return self.command
         values = {"devices": told.world.devices_per_node, "nodes": told.world.num_nodes}
-        return f"{self.processes.format(**values)} {self.command}"
+        env = _FSDP_ENVIRONMENT if told.dialect is Dialect.HF_FSDP else {}
+        words = [f"{name}={value}" for name, value in env.items()]
+        return " ".join([*words, self.processes.format(**values), self.command])
 
     def read_events(self, run_dir: Path) -> Iterable[Event]:
         return read_events_file(run_dir / "events.jsonl")
