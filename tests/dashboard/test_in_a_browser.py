@@ -283,11 +283,11 @@ def test_a_study_is_started_watched_stopped_and_finished(browser, tmp_path, tiny
         page.locator("#text").fill(text)
         page.get_by_text("train.max_steps").first.wait_for()
         assert page.get_by_role("button", name="Run it").count() == 0
-        page.locator("#text").fill(text.replace("max_steps: 0", "max_steps: 400"))
+        page.locator("#text").fill(text.replace("max_steps: 0", "max_steps: 2000"))
         page.get_by_role("button", name="Run it").click()
         page.wait_for_url("**/studies/watched")
         # Live: no reload by hand until the training tells its steps.
-        page.get_by_text(re.compile(r"training \d+/400")).wait_for()
+        page.get_by_text(re.compile(r"training \d+/2000")).wait_for()
         page.expects_questions = True
         page.get_by_role("button", name="Stop").click()
     # The server is gone; the study ends by itself, because it was told to stop.
