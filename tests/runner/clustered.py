@@ -1,11 +1,13 @@
 """A study for a cluster, and what it must come to although a worker was lost."""
 
+import contextlib
 import json
+import subprocess
 import time
 from pathlib import Path
 
 import psutil
-from tests.command import bakeoff
+from tests.command import bakeoff, command, environment
 
 RECIPE = """
 name: spread
@@ -27,6 +29,20 @@ def write_recipe(folder: Path, model: Path, data: Path, execution: str) -> Path:
     )
     path.write_text(text, encoding="utf-8")
     return path
+
+
+@contextlib.contextmanager
+def running_study(tmp_path, recipe, *flags):
+    """The process of a study, which is ended with the block; it writes into `err.txt`."""
+    with (tmp_path / "err.txt").open("wb") as errors:
+        study = subprocess.Popen(
+            command("run", recipe, *flags), cwd=tmp_path, env=environment(tmp_path), stderr=errors
+        )
+    try:
+        yield study
+    finally:
+        study.kill()
+        study.wait()
 
 
 def training_at_work(tmp_path, study):

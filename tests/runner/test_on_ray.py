@@ -10,8 +10,8 @@ from pathlib import Path
 
 import psutil
 import pytest
-from tests.command import bakeoff, command, environment
-from tests.runner.clustered import counted_once, training_at_work, write_recipe
+from tests.command import bakeoff
+from tests.runner.clustered import counted_once, running_study, training_at_work, write_recipe
 
 from bakeoff.runner.cluster import gpus_needed, machines_needed, parts_of
 from bakeoff.runner.cluster_task import _packed, unpack
@@ -97,20 +97,10 @@ def test_a_study_on_a_cluster_survives_the_loss_of_a_worker_and_counts_nothing_t
     (node,) = json.loads(checked.stdout)
     assert (node["cpus"], node["shares_runs"], node["problems"]) == (2.0, True, [])
 
-    with (tmp_path / "err.txt").open("wb") as errors:
-        study = subprocess.Popen(
-            command("run", recipe, "--set", f"ray.address={cluster}"),
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stderr=errors,
-        )
-    try:
+    with running_study(tmp_path, recipe, "--set", f"ray.address={cluster}") as study:
         run_dir, worker = training_at_work(tmp_path, study)
         worker.kill()  # Ray's own process, in the middle of a training
         assert study.wait(400) == 0, (tmp_path / "err.txt").read_text("utf-8")
-    finally:
-        study.kill()
-        study.wait()
 
     counted_once(tmp_path, lost=run_dir.name)
     assert not list((tmp_path / "runs").glob(".cluster-*"))
@@ -134,26 +124,21 @@ def test_a_search_on_a_cluster_watches_its_trials_there(tmp_path, recipe, cluste
             assert trial["steps_done"] < trial["num_steps"]
 
 
+def on_two_machines(cluster):
+    """What makes the recipe one training over two machines."""
+    sets = [f"ray.address={cluster}", "method=full", "strategy=ddp", "world_size=2", "nodes=2"]
+    return [part for text in [*sets, "train.batch_size=2"] for part in ("--set", text)]
+
+
 @pytest.mark.slow
 def test_two_machines_of_a_cluster_do_one_training_and_go_on_when_the_first_is_lost(
     tmp_path, recipe, cluster
 ):
-    sets = [f"ray.address={cluster}", "method=full", "strategy=ddp", "world_size=2", "nodes=2"]
-    flags = [part for text in [*sets, "train.batch_size=2"] for part in ("--set", text)]
-    with (tmp_path / "err.txt").open("wb") as errors:
-        study = subprocess.Popen(
-            command("run", recipe, *flags),
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stderr=errors,
-        )
-    try:
+    flags = on_two_machines(cluster)
+    with running_study(tmp_path, recipe, *flags) as study:
         run_dir, worker = training_at_work(tmp_path, study)
         worker.kill()
         assert study.wait(400) == 0, (tmp_path / "err.txt").read_text("utf-8")
-    finally:
-        study.kill()
-        study.wait()
     records = json.loads(bakeoff(tmp_path, "results", "--study", "spread", "--json").stdout)
     (training,) = [record for record in records if record["kind"] == "train"]
     assert training["run_id"] == run_dir.name
@@ -167,24 +152,13 @@ def test_two_machines_of_a_cluster_do_one_training_and_go_on_when_the_first_is_l
 def test_when_the_second_machine_is_lost_the_run_says_so_and_the_next_start_goes_on(
     tmp_path, recipe, cluster
 ):
-    sets = [f"ray.address={cluster}", "method=full", "strategy=ddp", "world_size=2", "nodes=2"]
-    flags = [part for text in [*sets, "train.batch_size=2"] for part in ("--set", text)]
-    with (tmp_path / "err.txt").open("wb") as errors:
-        study = subprocess.Popen(
-            command("run", recipe, *flags),
-            cwd=tmp_path,
-            env=environment(tmp_path),
-            stderr=errors,
-        )
-    try:
+    flags = on_two_machines(cluster)
+    with running_study(tmp_path, recipe, *flags) as study:
         run_dir, first = training_at_work(tmp_path, study)
         second = joined(first, run_dir)
         for process in [second, *second.children(recursive=True)]:
             process.kill()  # as a machine goes: all at once
         assert study.wait(400) == 1
-    finally:
-        study.kill()
-        study.wait()
     record = json.loads((run_dir / "record.json").read_text("utf-8"))
     assert record["status"] == "failed"
     said = (tmp_path / "err.txt").read_text("utf-8")

@@ -3,13 +3,12 @@
 import json
 import os
 import signal
-import subprocess
 import sys
 
 import pytest
-from tests.command import bakeoff, command, environment
+from tests.command import bakeoff
 from tests.runner import fake_slurm
-from tests.runner.clustered import counted_once, training_at_work, write_recipe
+from tests.runner.clustered import counted_once, running_study, training_at_work, write_recipe
 
 from bakeoff.runner.on_slurm import SlurmCluster, _Task
 from bakeoff.schema.recipe_machine import SlurmSpec
@@ -71,15 +70,8 @@ def test_a_job_that_is_preempted_is_queued_again_and_counts_nothing_twice(
     (node,) = json.loads(checked.stdout)
     assert (node["shares_runs"], node["problems"]) == (True, [])
 
-    with (tmp_path / "err.txt").open("wb") as errors:
-        study = subprocess.Popen(
-            command("run", recipe), cwd=tmp_path, env=environment(tmp_path), stderr=errors
-        )
-    try:
+    with running_study(tmp_path, recipe) as study:
         run_dir, worker = training_at_work(tmp_path, study)
         worker.send_signal(signal.SIGUSR2)  # as SLURM does before it takes a machine away
         assert study.wait(400) == 0, (tmp_path / "err.txt").read_text("utf-8")
-    finally:
-        study.kill()
-        study.wait()
     counted_once(tmp_path, lost=run_dir.name)

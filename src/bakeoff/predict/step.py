@@ -130,9 +130,8 @@ class _Training:
             # Sent to where they belong; what stays here is a part of them.
             self.tape.drop(*made)
             if not self._is_second_pass(work):
-                part = work.layer_numbers * work.weight_bytes / shards.gradients
-                part = self.tape.take(part, "gradients")
-                self._gradients.append(part)
+                share = work.layer_numbers * work.weight_bytes / shards.gradients
+                self._gradients.append(self.tape.take(share, "gradients"))
         elif self._is_second_pass(work):
             self.tape.drop(*made)
         else:

@@ -129,11 +129,15 @@ class Work:
         return sum(rows * columns for _, rows, columns in self.linear) + self.shape.idle
 
     def is_adapted(self, name: str) -> bool:
-        if not self.rank or (self.shape.experts and name in experts.MATRICES):
-            return False  # experts are no linear layers to PEFT, which leaves them alone
+        if not self.rank or self._is_of_experts(name):
+            return False
         if self.targets is None or name in self.targets:
             return True
         return name == "qkv_proj" and any(t[:2] in ("q_", "v_", "k_") for t in self.targets)
+
+    def _is_of_experts(self, name: str) -> bool:
+        """They are no linear layers, so that PEFT and bitsandbytes leave them alone."""
+        return bool(self.shape.experts) and name in experts.MATRICES
 
     @property
     def adapter_numbers(self) -> int:
@@ -163,9 +167,7 @@ class Work:
         embedding, output layer and norms stay as they were, and so do experts.
         """
         inside = self.shape.layers * sum(
-            rows * columns
-            for name, rows, columns in self.linear
-            if not (self.shape.experts and name in experts.MATRICES)
+            rows * columns for name, rows, columns in self.linear if not self._is_of_experts(name)
         )
         outside = self.shape.parameters - inside
         each = self.weight_bytes

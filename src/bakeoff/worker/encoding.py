@@ -50,8 +50,9 @@ class Encoder:
 
     def _choose(self, texts: Sequence[str]) -> tuple[str, Encode]:
         expected = self._itself(texts)  # lifts a limit of length that the file brings
-        for way, make in _WAYS.items():
-            encode = make(self._tokenizer)
+        backend = getattr(self._tokenizer, "backend_tokenizer", None)
+        for way, make in _WAYS.items() if backend is not None else ():
+            encode = make(backend)
             if encode is not None and _equal(encode(texts), expected):
                 return way, encode
         return "itself", self._itself
@@ -62,11 +63,8 @@ class Encoder:
         return _flat(self._tokenizer(list(texts), add_special_tokens=False)["input_ids"])
 
 
-def _with_fastokens(tokenizer: Any) -> Encode | None:
+def _with_fastokens(backend: Any) -> Encode | None:
     """None where it is not installed, or does not know a part of this tokenizer."""
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return None
     try:
         import fastokens
 
@@ -82,11 +80,7 @@ def _with_fastokens(tokenizer: Any) -> Encode | None:
     return encode
 
 
-def _with_tokenizers(tokenizer: Any) -> Encode | None:
-    backend = getattr(tokenizer, "backend_tokenizer", None)
-    if backend is None:
-        return None
-
+def _with_tokenizers(backend: Any) -> Encode:
     def encode(texts: Sequence[str]) -> Tokens:
         found = backend.encode_batch_fast(list(texts), add_special_tokens=False)
         return _flat([encoding.ids for encoding in found])
@@ -98,6 +92,7 @@ _WAYS: dict[str, Callable[[Any], Encode | None]] = {
     "fastokens": _with_fastokens,
     "tokenizers": _with_tokenizers,
 }
+"""Made of a tokenizer's compiled form."""
 
 
 def _flat(lists: Sequence[Sequence[int]]) -> Tokens:

@@ -4,6 +4,7 @@ A million rows as Python lists take gigabytes; here a token takes five bytes of 
 system maps into memory and may drop again.
 """
 
+import functools
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -58,10 +59,10 @@ class RowTable:
     def __iter__(self) -> Iterator[Row]:
         return (self[index] for index in range(len(self)))
 
-    @property
+    @functools.cached_property
     def num_targets(self) -> Numbers:
         """(R,) labels that a next-token prediction can learn: all but a row's very first token."""
-        begins = np.concatenate([[0], self.parts["ends"]])[:-1]
+        begins = begins_of(self.parts["ends"])
         learned = self.parts["learned"]
         return sums(learned, begins) - learned[begins]
 
@@ -77,6 +78,11 @@ def names_parts(names: Sequence[str]) -> Parts:
         "names": np.frombuffer(b"".join(encoded), np.uint8),
         "name_ends": np.cumsum([len(name) for name in encoded], dtype=np.int64),
     }
+
+
+def begins_of(ends: Numbers) -> Numbers:
+    """Where each of several stretches begins that lie one behind the other."""
+    return np.concatenate([[0], ends])[:-1]
 
 
 def sums(values: npt.NDArray[Any], begins: Numbers) -> Numbers:

@@ -8,7 +8,7 @@ import numpy.typing as npt
 
 from bakeoff.worker.encoding import Encoder, Tokens
 from bakeoff.worker.failures import JobError
-from bakeoff.worker.row_table import Numbers, Parts, RowTable, names_parts, sums
+from bakeoff.worker.row_table import Numbers, Parts, RowTable, begins_of, names_parts, sums
 from bakeoff.worker.rows import Rows, beginning_tokens, end_token
 
 
@@ -100,17 +100,16 @@ def build(
     used = np.repeat(np.repeat(kept, num_segments), segment_lengths)
     for row in np.flatnonzero(cut).tolist():
         used[begins[row] : begins[row] + cut[row]] = False
-    table = RowTable(
-        _between_edges(
-            tokens.ids[used],
-            np.repeat(is_learned, segment_lengths)[used],
-            np.cumsum(lengths[kept]),
-            edges,
-        )
-        | names_parts([raw_rows[row]["id"] for row in np.flatnonzero(kept).tolist()])
+    parts = _between_edges(
+        tokens.ids[used],
+        np.repeat(is_learned, segment_lengths)[used],
+        np.cumsum(lengths[kept]),
+        edges,
     )
     if loss_on == "all":
-        table.parts["learned"][:] = True
+        parts["learned"][:] = True
+    names = [raw_rows[row]["id"] for row in np.flatnonzero(kept).tolist()]
+    table = RowTable(parts | names_parts(names))
     _require_targets(table)
     return Built(table, int((~kept).sum()), int(truncated.sum()))
 
@@ -134,7 +133,7 @@ def _between_edges(
     """Tokens of rows with those of the edges put in; ``ends`` are those of the longer rows."""
     start, end = edges
     num_tokens = int(ends[-1]) if len(ends) else 0
-    begins = np.concatenate([[0], ends])[:-1]
+    begins = begins_of(ends)
     all_ids = np.empty(num_tokens, np.int32)
     all_learned = np.zeros(num_tokens, np.bool_)
     inside = np.ones(num_tokens, np.bool_)

@@ -64,6 +64,11 @@ def uses_deepspeed(inputs: Inputs) -> bool:
     return told is not None and told.dialect is Dialect.DEEPSPEED_JSON
 
 
+def _environment_of(told: Distribution | None) -> Mapping[str, str]:
+    """What the framework's own process needs beside its configuration."""
+    return _FSDP_ENVIRONMENT if told is not None and told.dialect is Dialect.HF_FSDP else {}
+
+
 class Framework:
     """One framework: its configuration file is rendered here, the worker completes and runs it.
 
@@ -150,8 +155,7 @@ class Framework:
         if told is not None and told.dialect is Dialect.DEEPSPEED_JSON:
             text = json.dumps(told.settings, indent=2) + "\n"
             files[PurePosixPath(DEEPSPEED_FILE)] = text
-        if told is not None and told.dialect is Dialect.HF_FSDP:
-            env |= _FSDP_ENVIRONMENT
+        env |= _environment_of(told)
         world = told.world if told is not None and not only_prepare else None
         return worker_launch(
             "framework", job, python=inputs.python, env=env, files=files, world=world
@@ -173,8 +177,7 @@ class Framework:
         if told is None:
             return self.command
         values = {"devices": told.world.devices_per_node, "nodes": told.world.num_nodes}
-        env = _FSDP_ENVIRONMENT if told.dialect is Dialect.HF_FSDP else {}
-        words = [f"{name}={value}" for name, value in env.items()]
+        words = [f"{name}={value}" for name, value in _environment_of(told).items()]
         return " ".join([*words, self.processes.format(**values), self.command])
 
     def read_events(self, run_dir: Path) -> Iterable[Event]:
