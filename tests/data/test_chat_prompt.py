@@ -32,7 +32,7 @@ def chat(template=CHATML, *, eos="<|im_end|>", **spec):
 
 
 def parts(renderer, row):
-    return [(part["text"], part["loss"]) for part in renderer.segments(row)]
+    return [(part["text"], part["loss"]) for part in renderer.render(row).segments]
 
 
 def test_the_answer_is_learned_and_all_before_it_is_read():
@@ -74,17 +74,17 @@ def test_an_answer_that_is_not_to_be_learned_is_read():
 def test_what_is_asked_is_what_stood_before_the_learned_answer(template, row):
     renderer = chat(template)
     texts = [text for text, _ in parts(renderer, row)]
-    assert renderer.asked(row) == "".join(texts[:-1])
+    assert renderer.render(row).asked == "".join(texts[:-1])
 
 
 def test_the_system_message_of_the_recipe_stands_in_rows_that_bring_none():
     renderer = chat(system="Think.")
-    assert renderer.asked(ONE).startswith("<|im_start|>system\nThink.<|im_end|>")
-    assert renderer.asked(TWO).startswith("<|im_start|>system\nBe brief.<|im_end|>")
+    assert renderer.render(ONE).asked.startswith("<|im_start|>system\nThink.<|im_end|>")
+    assert renderer.render(TWO).asked.startswith("<|im_start|>system\nBe brief.<|im_end|>")
 
 
 def test_the_text_of_the_recipe_is_what_the_user_says():
-    assert "<|im_start|>user\nQ: 1 + 1?<|im_end|>" in chat(text="Q: {{prompt}}").asked(ONE)
+    assert "<|im_start|>user\nQ: 1 + 1?<|im_end|>" in chat(text="Q: {{prompt}}").render(ONE).asked
 
 
 def test_a_template_of_the_recipe_goes_before_that_of_the_model():
@@ -101,7 +101,7 @@ def test_a_template_that_takes_thoughts_out_of_earlier_answers_is_refused_for_se
     )
     assert parts(chat(forgets), ONE)[-1] == ("2", True)
     with pytest.raises(UserError, match="turn 5: the chat template writes what stands before it"):
-        chat(forgets).segments(TWO)
+        chat(forgets).render(TWO)
 
 
 def test_plain_text_stands_as_it_is():

@@ -155,7 +155,8 @@ def test_a_beginning_that_a_chat_template_writes_stands_there_once(
     prompt = PromptSpec(template="chat")
     found = inspect(tokenizer_dir=demanding_model, prompt=prompt, chat=chat)
     rendered = [
-        make_renderer(prompt, chat).segments(Row(row["question"], row["answer"])) for row in rows
+        make_renderer(prompt, chat).render(Row(row["question"], row["answer"])).segments
+        for row in rows
     ]
     expected = trained_on(demanding_model, [], raw=rendered)
     assert [(sample.token_ids, sample.labels) for sample in found.samples] == expected

@@ -49,10 +49,14 @@ def test_a_damaged_packed_file_is_named(prepare, write):
 
 
 def test_a_number_as_response_becomes_its_text(prepare, write):
-    write("rows/train.jsonl", [qa("6 x 7?", 42), qa("1 / 4?", 0.25)])
+    write("rows/train.jsonl", [qa("6 x 7?", 42), qa("1 / 4?", 0.25), qa("2 ** 80?", 2**80)])
     write("rows/test.jsonl", TEST_ROW)
     _, rows = prepare()
-    assert sorted(row["response"] for row in rows["train"]) == ["0.25", "42"]
+    assert sorted(row["response"] for row in rows["train"]) == [
+        "0.25",
+        "1208925819614629174706176",
+        "42",
+    ]
 
 
 GOOD = '{"question": "1?", "answer": "1"}\n'

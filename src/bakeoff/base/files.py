@@ -14,6 +14,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import msgspec
+
 from bakeoff.base.errors import UserError
 
 
@@ -49,9 +51,10 @@ def read_json(path: Path) -> Any:
 
 def write_jsonl(path: Path, rows: Iterable[dict[str, Any]]) -> None:
     """Not atomic: for folders that are moved into place when whole."""
-    with path.open("w", encoding="utf-8", newline="\n") as file:
+    encode = msgspec.json.Encoder().encode  # four to ten times as fast as `json`
+    with path.open("wb") as file:
         for row in rows:
-            file.write(json.dumps(row, ensure_ascii=False) + "\n")
+            file.write(encode(row) + b"\n")
 
 
 def iter_jsonl(path: Path) -> Iterator[dict[str, Any]]:

@@ -132,9 +132,7 @@ def _rendered(draw: Draw, renderer: PromptRenderer) -> Iterator[dict[str, Any]]:
     for index in draw.indices:
         row = draw.spool.row(index)
         try:
-            segments = renderer.segments(row)
-            context = renderer.context(row)
-            asked = renderer.asked(row) if row.prompt else ""
+            segments, asked, context = renderer.render(row)
         except UserError as error:
             raise UserError(f"{draw.spool.place(index)}: {error}", hint=error.hint) from error
         yield {
@@ -143,7 +141,10 @@ def _rendered(draw: Draw, renderer: PromptRenderer) -> Iterator[dict[str, Any]]:
             "asked": asked,
             "prompt": row.prompt,
             "response": row.response,
-            "messages": [message._asdict() for message in row.conversation],
+            "messages": [
+                {"role": turn.role, "content": turn.content, "loss": turn.loss}
+                for turn in row.conversation
+            ],
             "segments": segments,
         }
 

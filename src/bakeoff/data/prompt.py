@@ -1,8 +1,7 @@
 """Rows become text: what is read, what is learned, what is asked. One renderer for all three."""
 
-import itertools
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import NamedTuple, Protocol, TypedDict
 
 from bakeoff.base.errors import UserError
 from bakeoff.base.hashing import digest_json
@@ -15,8 +14,30 @@ from bakeoff.schema.recipe_subject import PromptSpec
 TURN_SEPARATOR = "\n\n"
 """Between turns, and after a system message; the harness's own between worked examples."""
 
-Segment = dict[str, str | bool]
-"""`text`, and as `loss` whether it is learned."""
+
+class Segment(TypedDict):
+    """A part of a row."""
+
+    text: str
+    loss: bool
+    """Whether it is learned."""
+
+
+class Rendered(NamedTuple):
+    """A row as text."""
+
+    segments: list[Segment]
+    """All of it in training: what is read, then what is learned.
+
+    The end-of-sequence token that ends every row is the trainer's to add. An answer whose ``loss``
+    is false is read, not learned. Plain text stands as it is.
+    """
+
+    asked: str
+    """All that a model reads before it answers the last question, when no example is shown."""
+
+    context: str
+    """What stands before the last question: the system message and the earlier turns."""
 
 
 class PromptRenderer(Protocol):
@@ -27,23 +48,12 @@ class PromptRenderer(Protocol):
         """Equal for templates that are equal."""
         ...
 
-    def segments(self, row: Row) -> list[Segment]:
-        """The row as training text: what is read, then what is learned.
-
-        The end-of-sequence token that ends every row is the trainer's to add. An answer whose
-        ``loss`` is false is read, not learned. Plain text stands as it is.
+    def render(self, row: Row) -> Rendered:
+        """The row as it is trained on and asked.
 
         Raises:
             UserError: The template fails on this row.
         """
-        ...
-
-    def context(self, row: Row) -> str:
-        """What stands before the last question: the system message and the earlier turns."""
-        ...
-
-    def asked(self, row: Row) -> str:
-        """All that a model reads before it answers the last question, when no example is shown."""
         ...
 
 
@@ -81,17 +91,13 @@ class RawPrompt:
     def digest(self) -> str:
         return digest_json(self._spec.model_dump(mode="json"))
 
-    def segments(self, row: Row) -> list[Segment]:
+    def render(self, row: Row) -> Rendered:
         if not row.prompt:
-            return [{"text": row.response, "loss": True}]
-        return _joined(self._parts(row))
-
-    def context(self, row: Row) -> str:
-        before = "".join(text for text, _ in list(self._parts(row))[:-2])
-        return before and before + TURN_SEPARATOR
-
-    def asked(self, row: Row) -> str:
-        return "".join(text for text, _ in list(self._parts(row))[:-1])
+            return _plain_text(row)
+        parts = list(self._parts(row))
+        texts = [text for text, _ in parts]
+        before = "".join(texts[:-2])
+        return Rendered(_joined(parts), "".join(texts[:-1]), before and before + TURN_SEPARATOR)
 
     def _parts(self, row: Row) -> Iterator[tuple[str, bool]]:
         parting = ""
@@ -128,24 +134,19 @@ class ChatPrompt:
     def digest(self) -> str:
         return digest_json([self._spec.model_dump(mode="json"), self._chat.model_dump(mode="json")])
 
-    def segments(self, row: Row) -> list[Segment]:
+    def render(self, row: Row) -> Rendered:
+        """As the protocol says; of the context the bare words, not as the template has them."""
         if not row.prompt:
-            return [{"text": row.response, "loss": True}]
+            return _plain_text(row)
         parts = list(self._parts(self._turns(row), [turn.loss for turn in row.conversation]))
+        asked = "".join(text for text, _ in parts[:-1])
         end = self._chat.special_tokens.get("eos_token")
         last, is_learned = parts[-1]
         if end and last.endswith(end) and last != end:
             # The trainer ends every row so.
             parts[-1] = last.removesuffix(end), is_learned
-        return _joined(parts)
-
-    def context(self, row: Row) -> str:
-        """Not as the template has it: the bare words, which only tell whether there are any."""
-        before = row.conversation[:-2]
-        return TURN_SEPARATOR.join(turn.content for turn in before if turn.content)
-
-    def asked(self, row: Row) -> str:
-        return self._renderer.render(self._turns(row)[:-1], ask=True)
+        before = [turn.content for turn in row.conversation[:-2] if turn.content]
+        return Rendered(_joined(parts), asked, TURN_SEPARATOR.join(before))
 
     def _turns(self, row: Row) -> list[dict[str, str]]:
         turns = [
@@ -216,11 +217,16 @@ def _without_space_at_end(answer: str, content: str) -> str:
     return answer if cut.endswith(content.rstrip()) else cut
 
 
+def _plain_text(row: Row) -> Rendered:
+    return Rendered([{"text": row.response, "loss": True}], asked="", context="")
+
+
 def _joined(parts: Iterable[tuple[str, bool]]) -> list[Segment]:
     """Neighbours that are only read become one segment: they are cut into tokens as when asked."""
     segments: list[Segment] = []
-    for is_learned, group in itertools.groupby(parts, key=lambda part: part[1]):
-        texts = [text for text, _ in group]
-        joined = texts if is_learned else ["".join(texts)]
-        segments += [{"text": text, "loss": is_learned} for text in joined]
+    for text, is_learned in parts:
+        if segments and not is_learned and not segments[-1]["loss"]:
+            segments[-1]["text"] += text
+        else:
+            segments.append({"text": text, "loss": is_learned})
     return segments

@@ -1,16 +1,20 @@
 """Checked rows on disk, reached by number: drawing from a million rows needs little memory."""
 
-import json
 from array import array
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from types import TracebackType
 
+import msgspec
+
 from bakeoff.data.formats.reading import RowReader, make_layout
 from bakeoff.data.rows import Row
 from bakeoff.data.sources import RowsFile
 from bakeoff.schema.recipe_subject import Columns, Tags
-from bakeoff.schema.sample import Layout, Message
+from bakeoff.schema.sample import Layout
+
+_ENCODER = msgspec.msgpack.Encoder()
+_DECODER = msgspec.msgpack.Decoder(Row)
 
 
 class Spool:
@@ -26,9 +30,9 @@ class Spool:
 
         self._path = path
         self._file = path.open("w+b")
-        self._offsets = array("Q")
+        self._ends = array("Q", [0])
         self._numbers = array("Q")
-        self._file_indices = array("L")
+        self._file_indices = array("I")
         self._files: list[RowsFile] = []
 
     def __enter__(self) -> "Spool":
@@ -44,7 +48,7 @@ class Spool:
         self._path.unlink()
 
     def __len__(self) -> int:
-        return len(self._offsets)
+        return len(self._numbers)
 
     def fill(
         self,
@@ -77,15 +81,15 @@ class Spool:
     def append(self, row: Row, number: int, key: int) -> None:
         """Keep a checked row, which stands in the file's line or row ``number``."""
         self.keys.append(key)
-        self._offsets.append(self._file.tell())
         self._numbers.append(number)
         self._file_indices.append(len(self._files) - 1)
-        self._file.write(json.dumps(row, ensure_ascii=False).encode("utf-8") + b"\n")
+        self._ends.append(self._ends[-1] + self._file.write(_ENCODER.encode(row)))
 
     def row(self, index: int) -> Row:
-        self._file.seek(self._offsets[index])
-        prompt, response, messages = json.loads(self._file.readline())
-        return Row(prompt, response, tuple(Message(*message) for message in messages))
+        """The row as it was kept. Nothing is appended after the first that is read."""
+        start, end = self._ends[index : index + 2]
+        self._file.seek(start)
+        return _DECODER.decode(self._file.read(end - start))
 
     def place(self, index: int) -> str:
         """Where a person finds the row."""

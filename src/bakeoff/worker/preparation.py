@@ -15,6 +15,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from bakeoff.worker.encoding import Encoder, Tokens
 from bakeoff.worker.row_table import TableWriter, open_table
 from bakeoff.worker.rows import Rows, beginning_tokens, end_token, read_rows
@@ -97,11 +99,11 @@ def _make_folder_beside(folder: Path) -> Path:
 
 def _encoded_chunks(path: Path, tokenizer: Any) -> Iterator[tuple[list[dict[str, Any]], Tokens]]:
     """Chunks of rows and their tokens, each made while the one before is worked on."""
-    encode = Encoder(tokenizer)
-    with path.open(encoding="utf-8") as file, ThreadPoolExecutor(1) as pool:
+    encode, decode = Encoder(tokenizer), msgspec.json.Decoder().decode
+    with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
 
         def make() -> tuple[list[dict[str, Any]], Tokens]:
-            raw_rows = [json.loads(line) for line in itertools.islice(file, _CHUNK_LINES)]
+            raw_rows = [decode(line) for line in itertools.islice(file, _CHUNK_LINES)]
             return raw_rows, encode(texts_of(raw_rows))
 
         coming = pool.submit(make)

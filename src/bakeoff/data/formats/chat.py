@@ -5,8 +5,9 @@ understood (`human` and `user`, `gpt` and `assistant`). A turn may say whether i
 `loss` (true, false, 1, 0), or `weight` (1, 0) as OpenAI's fine-tuning has it.
 """
 
+import functools
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from bakeoff.base.errors import UserError
@@ -57,7 +58,7 @@ class Chat:
             return 0
         first = turns[0] if turns else None
         key = layout.tag("role", self.role_key)
-        if isinstance(first, Mapping) and key not in first:
+        if isinstance(first, dict) and key not in first:
             return 0
         return 7 if "messages" in layout.columns else 3
 
@@ -146,13 +147,13 @@ class _TurnReader:
     def __init__(self, family: Chat, layout: Layout, column: str, where: str) -> None:
         self._role_key = layout.tag("role", family.role_key) or family.role_key
         self._content_key = layout.tag("content", family.content_key) or family.content_key
-        self._roles = _role_by_name(layout)
+        self._roles = _role_by_name(tuple(layout.tags.items()), only_named=layout.only_named_tags)
         self._column = column
         self._where = where
 
     def read(self, turn: object, index: int) -> Message:
         key = f"{self._column}[{index}]"
-        if not isinstance(turn, Mapping):
+        if not isinstance(turn, dict):
             raise WrongTypeError(
                 f"{self._where}: `{key}` must be an object, got {described(turn)}",
                 hint=f'a turn is {{"{self._role_key}": "...", "{self._content_key}": "..."}}',
@@ -206,19 +207,22 @@ class _TurnReader:
         return role in SPEAKING_ROLES
 
 
-def _role_by_name(layout: Layout) -> dict[str, Role]:
+@functools.cache
+def _role_by_name(tags: tuple[tuple[str, str], ...], *, only_named: bool) -> dict[str, Role]:
     roles: dict[str, Role] = {}
     for role, tag in _TAG_OF_ROLE.items():
-        named = layout.tags.get(tag)
+        named = dict(tags).get(tag)
         if named is not None:
             roles[named] = role
-        elif not layout.only_named_tags:
+        elif not only_named:
             roles.update({name: role for name in _SYNONYMS[role] if name not in roles})
     return roles
 
 
 def _tools_text(row: Mapping[str, object], column: str | None, where: str) -> str:
-    value = None if column is None else row.get(column)
-    if isinstance(value, Sequence | Mapping) and not isinstance(value, str):
+    if column is None:
+        return ""
+    value = row.get(column)
+    if isinstance(value, list | dict):
         return json.dumps(value, ensure_ascii=False) if value else ""
     return only_text(row, column, where=where)

@@ -43,7 +43,7 @@ class LengthChecks:
         rendered: list[tuple[str, list[Segment]]] = []
         for placed in rows:
             try:
-                rendered.append((placed.place, self._renderer.segments(placed.row)))
+                rendered.append((placed.place, self._renderer.render(placed.row).segments))
             except UserError as error:
                 self._not_rendered.add(placed.place, f"{error} ({error.hint})")
         counts = iter(self._counts([segments for _, segments in rendered]))

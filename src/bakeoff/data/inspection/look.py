@@ -182,7 +182,7 @@ class _Look:
 
     def _sample(self, placed: Placed) -> Sample:
         train = self._settings.train
-        segments = self._renderer.segments(placed.row)
+        segments = self._renderer.render(placed.row).segments
         made = None
         if self.tokenizer is not None:
             made = self.tokenizer.row(

@@ -6,7 +6,7 @@ if the tokenizer puts one, the end-of-sequence token last. A test holds the two 
 Accepted trade-off: without a `tokenizer.json` (SentencePiece files alone) lengths are estimates.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +69,7 @@ class TrainingTokenizer:
         return [found.ids for found in encoded]
 
     def row(
-        self, segments: Sequence[dict[str, Any]], *, loss_on: str, max_length: int, overlong: str
+        self, segments: Sequence[Mapping[str, Any]], *, loss_on: str, max_length: int, overlong: str
     ) -> TokenRow:
         """Ids and labels of one row; one that is dropped is given whole.
 
