@@ -69,6 +69,7 @@ def steps_of(run_dir: Path) -> dict[int, dict]:
 CASES = {
     "lora": {},
     "full": {"method": "full", "lora": None},
+    "8 bits": {"method": "full", "lora": None, "train": train_spec(optimizer="adamw-8bit")},
     "freeze": {"method": "freeze", "lora": None, "freeze": FreezeSpec(trainable_layers=1)},
     "variants": {"lora": LoraSpec(rank=4, use_rslora=True, use_dora=True, lora_plus_ratio=4.0)},
     "settings": {
@@ -97,7 +98,13 @@ def test_a_framework_does_what_the_built_in_trainer_does(case, name, trained):
     expected, found = result_of(ours), result_of(theirs)
     for key in ("batch_digest", "num_label_tokens", "num_trained_parameters"):
         assert found[key] == expected[key], key
-    for key in ("num_steps", "num_warmup_steps", "weight_dtype", "trained_dtype"):
+    for key in (
+        "num_steps",
+        "num_warmup_steps",
+        "weight_dtype",
+        "trained_dtype",
+        "optimizer_dtype",
+    ):
         assert found["effective"][key] == expected["effective"][key], key
     assert steps_of(theirs).keys() == steps_of(ours).keys()
     for step, event in steps_of(ours).items():

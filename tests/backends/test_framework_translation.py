@@ -39,6 +39,7 @@ TRAIN = {
     "overlong": "error",
     "loss_on": "all",
     "precision": "fp32",
+    "optimizer": "adamw-8bit",
     "weight_decay": 0.1,
     "adam_beta1": 0.8,
     "adam_beta2": 0.95,

@@ -63,6 +63,14 @@ def test_what_keeps_the_result_comes_before_what_changes_it():
     assert kept == sorted(kept, reverse=True)
 
 
+def test_moments_in_8_bits_are_tried_before_the_method_is_changed():
+    predict = _predict("Qwen/Qwen2.5-1.5B")
+    train = TrainSpec(batch_size=1, memory="lean", precision="bf16-mixed")
+    plan = make_plan(backend="builtin", method="full", device="cuda", train=train)
+    changes = advise(plan, predict, round(20e9))
+    assert [change.settings for change in changes] == [("train.optimizer=adamw-8bit",)]
+
+
 def test_rows_of_a_step_stay_as_many():
     plan = make_plan(backend="swift", device="cuda", train=TrainSpec(batch_size=8))
     changes = advise(plan, _predict("Qwen/Qwen2.5-1.5B"), round(7e9))

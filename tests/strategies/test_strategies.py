@@ -16,7 +16,7 @@ from tests.backends.plans import make_plan
 from bakeoff.backends import BACKENDS
 from bakeoff.backends.frameworks.training import DEEPSPEED_FILE
 from bakeoff.interfaces import Inputs
-from bakeoff.planning.check import check_distribution, common_dialect
+from bakeoff.planning.check import check_distribution, check_optimizer, common_dialect
 from bakeoff.runner.distribution import distribution_of
 from bakeoff.schema.plan import Dialect, World
 from bakeoff.schema.recipe_train import TrainSpec
@@ -140,3 +140,12 @@ def test_what_each_strategy_writes_is_known():
     if os.environ.get("BAKEOFF_WRITE_GOLDEN"):
         GOLDEN.write_text(describe(), encoding="utf-8", newline="\n")
     assert describe() == GOLDEN.read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("name", STRATEGIES.names())
+def test_moments_in_8_bits_are_refused_where_they_would_be_parted(name):
+    assert check_optimizer(plan_of(name)) == []
+    problems = check_optimizer(plan_of(name, optimizer="adamw-8bit"))
+    assert [problem.key for problem in problems] == (
+        [] if name in ("single", "ddp") else ["train.optimizer"]
+    )

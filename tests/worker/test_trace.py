@@ -6,10 +6,12 @@ from tests.backends.plans import make_plan
 from tests.worker.training import job
 
 from bakeoff.predict.facts import work_of
+from bakeoff.predict.gpus import GPUS
 from bakeoff.predict.shape import shape_of_config
 from bakeoff.predict.step import write_training
 from bakeoff.predict.tape import Tape, peak_of
 from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
+from bakeoff.worker.optimizer import build_optimizer
 from bakeoff.worker.rows import Row
 from bakeoff.worker.settings import read_job
 from bakeoff.worker.trace import trace
@@ -105,6 +107,38 @@ def test_weights_states_and_gradients_are_told_apart(folder_of):
     number = shape_of_config({"model_type": "llama", **values}, name="llama").parameters
     assert peak.parts["weights"] == 2 * number
     assert peak.parts["optimizer"] >= 4 * number
+
+
+@pytest.mark.parametrize("is_builtin", [True, False])
+def test_moments_in_8_bits_are_as_large_as_real_ones(folder_of, is_builtin):
+    from transformers import AutoConfig, AutoModelForCausalLM
+
+    folder, values = folder_of("llama")
+    changes = {"method": "full", "optimizer": "adamw-8bit"}
+    traced = peak_of(_tape(folder, is_builtin=is_builtin, target="cuda", **changes))
+    model = AutoModelForCausalLM.from_config(AutoConfig.from_pretrained(folder))
+    settings = read_job(job(folder, folder, **changes)).train
+    named = dict(model.named_parameters())
+    embeddings = [model.get_input_embeddings().weight]
+    optimizer = build_optimizer(named, settings, embeddings=embeddings)
+    for parameter in named.values():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    real = sum(
+        value.nbytes
+        for state in optimizer.state.values()
+        for name, value in state.items()
+        if isinstance(value, torch.Tensor) and "qmap" not in name
+    )
+    assert traced.parts["optimizer"] == pytest.approx(real, rel=0.01)
+    work = work_of(
+        make_plan(method="full", train=TrainSpec(optimizer="adamw-8bit")),
+        shape_of_config({"model_type": "llama", **values}, name="llama"),
+        tokens=128,
+        gpu=GPUS["rtx4060-8gb"],
+    )
+    formula = peak_of(write_training(work))
+    assert formula.parts["optimizer"] == pytest.approx(real, rel=0.01)
 
 
 def test_the_trace_is_what_torch_allocates(folder_of):

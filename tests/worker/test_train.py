@@ -120,13 +120,15 @@ def test_accumulated_passes_equal_one_large_pass(method, tiny_model, data, tmp_p
         assert one == pytest.approx(three, rel=1e-4)
 
 
-@pytest.mark.parametrize("method", ["lora", "full"])
+@pytest.mark.parametrize(
+    ("method", "optimizer"), [("lora", "adamw"), ("full", "adamw"), ("full", "adamw-8bit")]
+)
 def test_a_killed_training_goes_on_from_its_last_checkpoint_as_if_never_killed(
-    method, tiny_model, data, tmp_path, monkeypatch
+    method, optimizer, tiny_model, data, tmp_path, monkeypatch
 ):
     raw = job(
         tiny_model, data, method=method, num_epochs=3, save_every=2, validate_every=3,
-        lora_dropout=0.3,
+        lora_dropout=0.3, optimizer=optimizer,
     )  # fmt: skip
     whole = run(tmp_path / "whole", raw)
     killed = tmp_path / "killed"

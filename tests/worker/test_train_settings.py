@@ -9,7 +9,12 @@ import transformers
 from tests.worker.training import job
 
 from bakeoff.schema.recipe_train import LoraSpec, TrainSpec
-from bakeoff.worker.optimizer import build_optimizer, clip_gradients
+from bakeoff.worker.optimizer import (
+    build_optimizer,
+    clip_gradients,
+    moments_dtype,
+    optimizer_name,
+)
 from bakeoff.worker.schedule import count_warmup_steps, rate_factor
 from bakeoff.worker.settings import LoraSettings, TrainSettings, read_job
 
@@ -74,3 +79,17 @@ def test_gradients_are_scaled_down_to_the_allowed_norm(max_norm, expected):
     parameter.grad = torch.tensor([3.0, 4.0])
     assert float(clip_gradients([parameter], max_norm)) == 5.0
     assert parameter.grad.tolist() == pytest.approx(expected, rel=1e-5)
+
+
+def test_moments_are_in_8_bits_but_for_embeddings_and_small_tensors():
+    settings = read_job(job(Path("a"), Path("b"), optimizer="adamw-8bit")).train
+    sizes = {"embedding": 64, "matrix": 64, "small": 32}
+    made = {name: torch.nn.Parameter(torch.ones(size, 64)) for name, size in sizes.items()}
+    optimizer = build_optimizer(made, settings, embeddings=[made["embedding"]])
+    for parameter in made.values():
+        parameter.grad = torch.ones_like(parameter)
+    optimizer.step()
+    kinds = {name: optimizer.state[value]["state2"].dtype for name, value in made.items()}
+    assert kinds == {"embedding": torch.float32, "matrix": torch.uint8, "small": torch.float32}
+    assert optimizer_name(optimizer) == "bitsandbytes.optim.AdamW (8 bits)"
+    assert moments_dtype(optimizer) == "float32"  # of most numbers here

@@ -62,9 +62,12 @@ def cell_recipe(
     sources = (f"model.source={bench.model}", f"data.source={bench.data}")
     tree = make_recipe(values, (*sources, *bench.overrides))
     tree.values["train"].update(chosen.train)
-    if chosen.extra:
+    extra = dict(chosen.extra)
+    if tree.values["train"].get("optimizer", "adamw") != "adamw":
+        extra.pop("optim", None)  # AdamW's fastest form, where the recipe wants another optimiser
+    if extra:
         given = tree.values.get("extra", {}).get(backend, {})
-        tree.values["extra"] = {backend: {**given, **chosen.extra}}
+        tree.values["extra"] = {backend: {**given, **extra}}
     return tree
 
 

@@ -32,3 +32,17 @@ def check_distribution(
             hint="choose another strategy or another backend",
         )
     ]
+
+
+def check_optimizer(plan: TrainPlan) -> list[Problem]:
+    """Return a problem when the strategy cannot spread the optimiser's state."""
+    if plan.train.optimizer == "adamw" or plan.strategy in ("single", "ddp"):
+        return []
+    return [
+        Problem(
+            key="train.optimizer",
+            message=f"`{plan.train.optimizer}` keeps the moments of a weight in one piece, which "
+            f"`{plan.strategy}` would part",
+            hint="set `train.optimizer: adamw`, or `strategy: ddp` or `single`",
+        )
+    ]

@@ -68,7 +68,26 @@ def _can_be_quantised(plan: TrainPlan) -> bool:
     return is_lora and plan.device in ("auto", "cuda")
 
 
+def _can_have_8_bit_moments(plan: TrainPlan) -> bool:
+    """On a GPU: bitsandbytes' code for CPUs makes whole copies in fp32 again at each step."""
+    is_usual = getattr(plan.train, "optimizer", "adamw") == "adamw"
+    return is_usual and plan.device in ("auto", "cuda") and plan.strategy in ("single", "ddp")
+
+
 def _possible(plan: TrainPlan, tokens: int) -> Iterator[_Step]:
+    yield from _for_the_same_result(plan)
+    yield from _for_nearly_the_same(plan)
+    if min(tokens, plan.train.max_length) > _SHORTEST_TOKENS:
+        shorter = max(_SHORTEST_TOKENS, min(tokens, plan.train.max_length) // 2)
+        yield (
+            (f"train.max_length={shorter}",),
+            "leave longer rows out",
+            False,
+            _with(plan, max_length=shorter),
+        )
+
+
+def _for_the_same_result(plan: TrainPlan) -> Iterator[_Step]:
     train = plan.train
     if train.batch_size > 1 and not train.gradient_checkpointing:
         yield _smaller(plan)
@@ -87,7 +106,17 @@ def _possible(plan: TrainPlan, tokens: int) -> Iterator[_Step]:
     if plan.backend != "builtin" and _builtin_can(plan):
         other = plan.model_copy(update={"backend": "builtin", "environment_id": None, "extra": {}})
         yield ("backend=builtin",), "logits at label tokens only, a piece at a time", True, other
-    if train.precision == "bf16-mixed":
+
+
+def _for_nearly_the_same(plan: TrainPlan) -> Iterator[_Step]:
+    if _can_have_8_bit_moments(plan):
+        yield (
+            ("train.optimizer=adamw-8bit",),
+            "keep AdamW's two moments in 8 bits",
+            False,
+            _with(plan, optimizer="adamw-8bit"),
+        )
+    if plan.train.precision == "bf16-mixed":
         yield (
             ("train.precision=bf16",),
             "weights, gradients and moments in bf16",
@@ -98,14 +127,6 @@ def _possible(plan: TrainPlan, tokens: int) -> Iterator[_Step]:
         yield _as_lora(plan)
     if _can_be_quantised(plan):
         yield _as_qlora(plan)
-    if min(tokens, train.max_length) > _SHORTEST_TOKENS:
-        shorter = max(_SHORTEST_TOKENS, min(tokens, train.max_length) // 2)
-        yield (
-            (f"train.max_length={shorter}",),
-            "leave longer rows out",
-            False,
-            _with(plan, max_length=shorter),
-        )
 
 
 def _builtin_can(plan: TrainPlan) -> bool:

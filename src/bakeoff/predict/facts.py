@@ -118,7 +118,7 @@ def work_of(
         adapter=_adapter_path(plan, facts, is_mixed=is_mixed),
         fuses_layers=facts.adapter == "fast" and not is_mixed,
         loss=facts.loss,
-        optimizer=_optimizer(facts, gpu),
+        optimizer=_optimizer(plan, facts, gpu),
         shards=shards,
         workspace_bytes=_workspace(gpu),
         host_libraries_mib=facts.host_libraries_mib,
@@ -145,7 +145,9 @@ def _adapter_path(plan: TrainPlan, facts: TrainerFacts, *, is_mixed: bool) -> Ad
     return "peft" if special else facts.adapter
 
 
-def _optimizer(facts: TrainerFacts, gpu: Gpu | None) -> OptimizerPath:
+def _optimizer(plan: TrainPlan, facts: TrainerFacts, gpu: Gpu | None) -> OptimizerPath:
+    if getattr(plan.train, "optimizer", "adamw") == "adamw-8bit":
+        return "8bit"
     if facts.optimizer == "foreach" and gpu is None:
         return "loop"
     return facts.optimizer

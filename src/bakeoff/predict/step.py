@@ -13,6 +13,9 @@ from bakeoff.predict.work import Work
 _CHUNK_TOKENS = 256
 _CACHED_TOKENS = 16
 _LIGER_CHUNKS = 8
+_BYTES_IN_8_BITS = 1 + 4 / 256
+"""A byte a number and an fp32 scale for each 256 (Dettmers et al. 2022, arXiv:2110.02861, section
+2); bitsandbytes leaves embeddings in fp32, as transformers' trainer asks it to."""
 
 
 def write_training(work: Work, lengths: Sequence[int] | None = None) -> Tape:
@@ -254,12 +257,9 @@ class _Training:
         trained = work.trained_numbers / work.shards.optimizer
         if not self._has_state and not work.shards.offloads_optimizer:
             self._has_state = True
-            each = 1 if work.optimizer == "8bit" else work.state_bytes
-            largest = work.shape.largest_parameter / work.shards.optimizer
             for _ in range(2):
-                if trained:
-                    tape.take(largest * each, "optimizer")
-                    tape.take(max(trained - largest, 0) * each, "optimizer")
+                for size in _moments(work, trained):
+                    tape.take(size, "optimizer")
                 if adapters:
                     tape.take(adapters * work.adapter_bytes / work.shards.optimizer, "optimizer")
         self._transient(work, trained, adapters)
@@ -276,3 +276,14 @@ class _Training:
             self.tape.drop(*[self.tape.take(part, "optimizer_transient") for part in parts])
         elif work.optimizer == "loop" and trained:
             self.tape.drop(*[self.tape.take(largest * each, "optimizer_transient") for _ in "12"])
+
+
+def _moments(work: Work, trained: float) -> list[float]:
+    """Bytes of one moment of the ``trained`` numbers on a device: the largest piece, the others."""
+    if not trained:
+        return []
+    if work.optimizer == "8bit":
+        embedding = work.shape.vocabulary * work.shape.hidden if work.trains_all else 0
+        return [embedding * 4, (trained - embedding) * _BYTES_IN_8_BITS]
+    largest = min(work.shape.largest_parameter / work.shards.optimizer, trained)
+    return [largest * work.state_bytes, (trained - largest) * work.state_bytes]

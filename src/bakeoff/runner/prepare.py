@@ -16,7 +16,7 @@ from bakeoff.base.errors import UserError
 from bakeoff.base.sources import resolve_path
 from bakeoff.envs import ENVIRONMENTS
 from bakeoff.evals import ENGINES
-from bakeoff.planning.check import check_distribution
+from bakeoff.planning.check import check_distribution, check_optimizer
 from bakeoff.planning.expand import Matrix, expand
 from bakeoff.planning.problems import InvalidRecipe
 from bakeoff.planning.steps import Fingerprints, make_plan
@@ -27,6 +27,14 @@ from bakeoff.schema.recipe import OF_THE_MACHINE
 from bakeoff.schema.recipe_machine import ClusterSpec, ExchangeSpec, HubSpec, MeasureSpec
 from bakeoff.strategies import STRATEGIES
 from bakeoff.trackers import TRACKERS
+
+_OPTIMIZER_REQUIREMENTS = {"adamw-8bit": ("bitsandbytes>=0.50",)}
+"""Beside the built-in trainer; the frameworks' environments hold them."""
+
+_INSTALL = {
+    "strategy": "`pip install 'bakeoff[zero]'`",
+    "train.optimizer": "`pip install 'bakeoff[8bit]'`, or set `train.optimizer: adamw`",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,8 +199,11 @@ def _training_problems(step: TrainPlan) -> Iterator[Problem]:
     yield from strategy.check(step.world)
     yield from backend.check(step)
     yield from _device_problems(step)
+    yield from check_optimizer(step)
     if backend.environment is None:
         yield from _missing_requirements("backend", step.backend, backend.requirements)
+        wanted = _OPTIMIZER_REQUIREMENTS.get(step.train.optimizer, ())
+        yield from _missing_requirements("train.optimizer", step.train.optimizer, wanted)
         yield from _missing_requirements("strategy", step.strategy, strategy.requirements)
 
 
@@ -264,9 +275,9 @@ def _missing_requirements(key: str, name: str, requirements: Sequence[str]) -> I
         yield Problem(
             key=key,
             message=f"`{name}` needs {', '.join(missing)}",
-            hint="`pip install 'bakeoff[zero]'`"
-            if key == "strategy"
-            else "`make install` in the project, or `pip install 'bakeoff[train,eval]'`",
+            hint=_INSTALL.get(
+                key, "`make install` in the project, or `pip install 'bakeoff[train,eval]'`"
+            ),
         )
 
 

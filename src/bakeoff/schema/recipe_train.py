@@ -12,6 +12,7 @@ ADAPTER_METHODS: tuple[Method, ...] = ("lora", "qlora")
 
 TrainPrecision = Literal["bf16", "fp32", "bf16-mixed"]
 Scheduler = Literal["cosine", "linear", "constant"]
+OptimizerName = Literal["adamw", "adamw-8bit"]
 
 
 class TrainSpec(RecipePart):
@@ -55,6 +56,11 @@ class TrainSpec(RecipePart):
     precision: TrainPrecision = "bf16"
     """Number format of weights, gradients and optimiser state; `bf16-mixed` keeps them in fp32 and
     computes in bf16. Adapters are kept in fp32 in any case."""
+
+    # The usual one is not written down, so that what was trained before there were others is found.
+    optimizer: Annotated[OptimizerName, Field(exclude_if=lambda name: name == "adamw")] = "adamw"
+    """`adamw-8bit`: AdamW whose two moments are kept in 8 bits (Dettmers et al. 2022,
+    arXiv:2110.02861; bitsandbytes), those of embeddings and of small tensors in fp32."""
 
     weight_decay: Annotated[float, Field(ge=0)] = 0.0
     adam_beta1: Share = 0.9

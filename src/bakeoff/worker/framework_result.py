@@ -13,6 +13,7 @@ from bakeoff.worker.failures import JobError
 from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_seen import Seen
 from bakeoff.worker.model_flops import flops_of, num_token_pairs
+from bakeoff.worker.optimizer import moments_dtype, optimizer_name
 from bakeoff.worker.whole import num_values
 
 if TYPE_CHECKING:
@@ -56,14 +57,14 @@ class Facts:
             * arguments.world_size,
             "num_processes": arguments.world_size,
             "spread": self.job.spread.kind if self.job.spread is not None else "single",
-            "optimizer": _optimizer_name(optimizer),
+            "optimizer": optimizer_name(optimizer),
             "weight_decay_on": "matrices and embeddings",
             "weight_dtype": _dtype(
                 [p for p in parameters.values() if not p.requires_grad] or trained
             ),
             "trained_dtype": _dtype(trained),
             "master_dtype": _master_dtype(optimizer),
-            "optimizer_dtype": _state_dtype(optimizer),
+            "optimizer_dtype": moments_dtype(optimizer),
             "autocast": _autocast(arguments),
             "attention": str(model.config._attn_implementation),
             "gradient_checkpointing": bool(getattr(model, "is_gradient_checkpointing", False)),
@@ -186,11 +187,6 @@ def _adapter(model: Any) -> dict[str, Any]:
     }
 
 
-def _optimizer_name(optimizer: Any) -> str:
-    fused = bool(optimizer.defaults.get("fused"))
-    return f"torch.optim.{type(optimizer).__name__}{' (fused)' if fused else ''}"
-
-
 def _inner(optimizer: Any) -> Any:
     """Torch's own, which accelerate and DeepSpeed wrap."""
     while hasattr(optimizer, "optimizer"):
@@ -210,13 +206,6 @@ def _dtype(parameters: list[torch.nn.Parameter]) -> str | None:
     for parameter in parameters:
         counted[str(parameter.dtype).removeprefix("torch.")] += num_values(parameter)
     return counted.most_common(1)[0][0] if counted else None
-
-
-def _state_dtype(optimizer: Any) -> str | None:
-    for state in optimizer.state.values():
-        if "exp_avg" in state:
-            return str(state["exp_avg"].dtype).removeprefix("torch.")
-    return None
 
 
 def _autocast(arguments: Any) -> str | None:

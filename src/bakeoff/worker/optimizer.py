@@ -1,6 +1,8 @@
 """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) as Hugging Face's trainer sets it up."""
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 import torch
 
@@ -12,7 +14,8 @@ def build_optimizer(
     settings: TrainSettings,
     *,
     lora_plus_ratio: float | None = None,
-) -> torch.optim.AdamW:
+    embeddings: Iterable[torch.nn.Parameter] = (),
+) -> torch.optim.Optimizer:
     """Weight decay on matrices and embeddings only: not on biases and the scales of norms.
 
     Args:
@@ -20,6 +23,7 @@ def build_optimizer(
         settings: of the training.
         lora_plus_ratio: how many times faster the matrices B of an adapter learn than A. As in the
             authors' code the vectors of an adapter (DoRA's magnitudes) learn as fast as B.
+        embeddings: whose moments are kept in fp32 where others' are in 8 bits.
     """
     fast = [
         value
@@ -29,13 +33,47 @@ def build_optimizer(
     known = {id(value) for value in fast}
     others = [value for value in parameters.values() if id(value) not in known]
     groups = [*_groups(others, settings, 1.0), *_groups(fast, settings, lora_plus_ratio or 1.0)]
-    return torch.optim.AdamW(
-        groups,
-        lr=settings.learning_rate,
-        betas=(settings.adam_beta1, settings.adam_beta2),
-        eps=settings.adam_epsilon,
-        fused=True,
-    )
+    options: dict[str, Any] = {
+        "lr": settings.learning_rate,
+        "betas": (settings.adam_beta1, settings.adam_beta2),
+        "eps": settings.adam_epsilon,
+    }
+    if settings.optimizer == "adamw-8bit":
+        return _in_8_bits(groups, options, embeddings)
+    return torch.optim.AdamW(groups, **options, fused=True)
+
+
+def _in_8_bits(
+    groups: list[dict[str, object]],
+    options: dict[str, Any],
+    embeddings: Iterable[torch.nn.Parameter],
+) -> torch.optim.Optimizer:
+    """As transformers' trainer makes it for `optim: adamw_8bit`."""
+    import bitsandbytes
+
+    manager = bitsandbytes.optim.GlobalOptimManager.get_instance()
+    manager.override_config(list(embeddings), "optim_bits", 32)
+    manager.register_parameters(groups)
+    return bitsandbytes.optim.AdamW(groups, **options, optim_bits=8)
+
+
+def optimizer_name(optimizer: torch.optim.Optimizer) -> str:
+    """For the record: whose it is, and which of its ways."""
+    package = type(optimizer).__module__.partition(".")[0]
+    fused = " (fused)" if optimizer.defaults.get("fused") else ""
+    bits = getattr(getattr(optimizer, "args", None), "optim_bits", None)
+    way = f" ({bits} bits)" if bits is not None else fused
+    return f"{package}.optim.{type(optimizer).__name__}{way}"
+
+
+def moments_dtype(optimizer: torch.optim.Optimizer) -> str | None:
+    """The type of most of the numbers of the first moment; None before the first step."""
+    counts: Counter[str] = Counter()
+    for state in optimizer.state.values():
+        moment = state.get("exp_avg", state.get("state1"))
+        if moment is not None:
+            counts[str(moment.dtype).removeprefix("torch.")] += moment.numel()
+    return counts.most_common(1)[0][0] if counts else None
 
 
 def _groups(

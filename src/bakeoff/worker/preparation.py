@@ -15,8 +15,6 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
-import msgspec
-
 from bakeoff.worker.encoding import Encoder, Tokens
 from bakeoff.worker.row_table import TableWriter, open_table
 from bakeoff.worker.rows import Rows, beginning_tokens, end_token, read_rows
@@ -99,6 +97,8 @@ def _make_folder_beside(folder: Path) -> Path:
 
 def _encoded_chunks(path: Path, tokenizer: Any) -> Iterator[tuple[list[dict[str, Any]], Tokens]]:
     """Chunks of rows and their tokens, each made while the one before is worked on."""
+    import msgspec  # the frameworks' environments, which import this module, lack it
+
     encode, decode = Encoder(tokenizer), msgspec.json.Decoder().decode
     with path.open("rb") as file, ThreadPoolExecutor(1) as pool:
 

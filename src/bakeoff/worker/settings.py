@@ -32,6 +32,7 @@ class TrainSettings:
     memory: str
     validate_every: int
     save_every: int
+    optimizer: str = "adamw"
 
     @property
     def is_lean(self) -> bool:

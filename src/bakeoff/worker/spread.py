@@ -15,7 +15,7 @@ import torch
 from bakeoff.worker.batches import Batch
 from bakeoff.worker.group import Group
 from bakeoff.worker.modelling import Trainee
-from bakeoff.worker.optimizer import build_optimizer, clip_gradients
+from bakeoff.worker.optimizer import build_optimizer, clip_gradients, moments_dtype
 from bakeoff.worker.settings import TrainJob
 from bakeoff.worker.whole import names_to_save, whole_tensors
 
@@ -120,7 +120,8 @@ class Spread:
         """What a person should know about number formats and processes."""
         trained = next(iter(self.trainee.trained.values()))
         kind = str(trained.dtype).removeprefix("torch.")
-        return {"trained_dtype": kind, "master_dtype": kind, "optimizer_dtype": kind}
+        moments = moments_dtype(self.optimizer)
+        return {"trained_dtype": kind, "master_dtype": kind, "optimizer_dtype": moments or kind}
 
     def _go_back(self, loss: torch.Tensor, *, is_last: bool) -> None:
         (loss * self.group.num_processes).backward()
@@ -128,12 +129,14 @@ class Spread:
     def _wrap(self) -> torch.optim.Optimizer:
         return self._build_optimizer()
 
-    def _build_optimizer(self) -> torch.optim.AdamW:
+    def _build_optimizer(self) -> torch.optim.Optimizer:
         lora = self._job.lora
+        modules = self.trainee.model.modules()
         return build_optimizer(
             self.trainee.trained,
             self._job.train,
             lora_plus_ratio=lora.lora_plus_ratio if lora is not None else None,
+            embeddings=[m.weight for m in modules if isinstance(m, torch.nn.Embedding)],
         )
 
     def _whole(self, value: Any) -> Any:

@@ -14,6 +14,7 @@ from typing import Any
 from unittest import mock
 
 import torch
+from typing_extensions import override
 
 from bakeoff.worker import attention, batches, modelling
 from bakeoff.worker.machine import packages, write_json_atomic
@@ -21,6 +22,10 @@ from bakeoff.worker.optimizer import build_optimizer, clip_gradients
 from bakeoff.worker.rows import IGNORED, Row
 from bakeoff.worker.settings import TrainJob, read_job
 from bakeoff.worker.trace_tape import LOADING, TapeMode
+
+_SMALLEST_IN_8_BITS = 4096
+_BLOCK = 256
+"""Numbers that share a scale."""
 
 _NUM_STEPS = 2
 """The optimiser's state appears in the first."""
@@ -99,7 +104,11 @@ class _Builtin:
         self.model = self._trainee.model
         self.model.train()
         self.trained = list(self._trainee.trained.values())
-        self.optimizer = build_optimizer(self._trainee.trained, job.train)
+        self.optimizer: torch.optim.Optimizer
+        if job.train.optimizer == "adamw-8bit":
+            self.optimizer = _EightBit(self.model, is_cuda=is_cuda)
+        else:
+            self.optimizer = build_optimizer(self._trainee.trained, job.train)
 
     def portions(self, rows: list[Row]) -> list[list[Row]]:
         return self._trainee.portions(rows, self.job.train.batch_size)
@@ -129,7 +138,11 @@ class _Framework:
             modelling._freeze_all_but_last(self.model, job.freeze.trainable_layers)
         self.model.train()
         self.trained = [p for p in self.model.parameters() if p.requires_grad]
-        self.optimizer = torch.optim.AdamW(self.trained, foreach=is_cuda)
+        self.optimizer: torch.optim.Optimizer
+        if job.train.optimizer == "adamw-8bit":
+            self.optimizer = _EightBit(self.model, is_cuda=is_cuda)
+        else:
+            self.optimizer = torch.optim.AdamW(self.trained, foreach=is_cuda)
 
     def portions(self, rows: list[Row]) -> list[list[Row]]:
         return batches.micro_batches(rows, self.job.train.batch_size, by_length=False)
@@ -145,6 +158,41 @@ class _Framework:
                 use_cache=False,
             )
         return outputs.loss
+
+
+class _EightBit(torch.optim.Optimizer):
+    """What AdamW takes in bitsandbytes 0.50 with `optim_bits=8`; its kernels need real numbers.
+
+    On a GPU that is its state alone, on a CPU fp32 copies of each weight in turn, too
+    (`optim/optimizer.py`, `backends/cpu/ops.py`).
+    """
+
+    def __init__(self, model: torch.nn.Module, *, is_cuda: bool) -> None:
+        super().__init__([p for p in model.parameters() if p.requires_grad], {})
+        modules = [m for m in model.modules() if isinstance(m, torch.nn.Embedding)]
+        self._embeddings = {id(module.weight) for module in modules}
+        self._is_cuda = is_cuda
+
+    @override
+    def step(self, closure: Any = None) -> None:
+        for parameter in self.param_groups[0]["params"]:
+            if parameter.grad is not None:
+                self._update(parameter)
+
+    @torch.no_grad()
+    def _update(self, parameter: torch.nn.Parameter) -> None:
+        size = parameter.numel()
+        in_8_bits = size >= _SMALLEST_IN_8_BITS and id(parameter) not in self._embeddings
+        kind = torch.uint8 if in_8_bits else torch.float32
+        state = self.state[parameter]
+        for name in ("state1", "state2") if not state else ():
+            state[name] = torch.zeros_like(parameter, dtype=kind)
+            if in_8_bits:
+                state[f"absmax{name[-1]}"] = torch.zeros(-(-size // _BLOCK))
+        if not self._is_cuda:
+            copies = [parameter.float(), parameter.grad.float()]
+            # Both moments where they are in 8 bits; the root of the second, and that corrected.
+            copies += [torch.empty_like(copies[0]) for _ in range(4 if in_8_bits else 2)]
 
 
 def _without_numbers(make: Any, fake: Any) -> Any:

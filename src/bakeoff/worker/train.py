@@ -31,6 +31,7 @@ from bakeoff.worker.machine import (
 )
 from bakeoff.worker.model_flops import flops_of, num_token_pairs
 from bakeoff.worker.modelling import Trainee, load_trainee
+from bakeoff.worker.optimizer import optimizer_name
 from bakeoff.worker.preparation import prepare_rows
 from bakeoff.worker.probe import Probe
 from bakeoff.worker.ranks import events_file, rank_here
@@ -245,7 +246,7 @@ def _effective(job: TrainJob, loop: Loop, tokenizer: Any, *, pad_token: int) -> 
         "num_steps": loop.num_steps,
         "num_warmup_steps": loop.num_warmup_steps,
         "rows_per_step": job.rows_per_step,
-        "optimizer": f"torch.optim.{type(loop.spread.optimizer).__name__} (fused)",
+        "optimizer": optimizer_name(loop.spread.optimizer),
         "weight_decay_on": "matrices and embeddings",
         "scheduler_formula": "rate(0-based step): linear warm-up from 0, then to 0 after the last",
         "loss": "mean over the label tokens of the optimiser step",

@@ -12,6 +12,7 @@ from typing import ClassVar
 
 from bakeoff.backends.frameworks.config_text import Section
 from bakeoff.backends.frameworks.training import (
+    OPTIMIZERS,
     OUTPUT_DIR,
     ROWS_FILE,
     SCHEDULERS,
@@ -222,7 +223,7 @@ def _training(plan: TrainPlan) -> Section:
         "learning_rate": train.learning_rate,
         "lr_scheduler_type": SCHEDULERS[train.scheduler],
         "warmup_steps": train.warmup_ratio,
-        "optim": "adamw_torch",
+        "optim": OPTIMIZERS[train.optimizer],
         "weight_decay": train.weight_decay,
         "adam_beta1": train.adam_beta1,
         "adam_beta2": train.adam_beta2,

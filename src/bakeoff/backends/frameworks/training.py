@@ -23,6 +23,10 @@ SCHEDULERS = {"cosine": "cosine", "linear": "linear", "constant": "constant_with
 """The recipe's schedules in transformers' words, where `constant` would leave the warm-up out."""
 
 
+OPTIMIZERS = {"adamw": "adamw_torch", "adamw-8bit": "adamw_8bit"}
+"""The recipe's optimisers in transformers' words."""
+
+
 def saves(plan: TrainPlan) -> bool:
     """Whether there are checkpoints.
 
