@@ -15,6 +15,7 @@ import signal
 import sys
 import traceback
 import types
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -81,7 +82,8 @@ def _run(kind: str, job_file: Path, events: Any) -> tuple[str, str | None]:
     try:
         events.phase("import")
         job = json.loads(job_file.read_text(encoding="utf-8"))
-        _hide_deepspeed(job)
+        for module in _not_needed(kind, job):
+            sys.modules[module] = None  # type: ignore[assignment]
         if kind in _COLLECT_LATER:
             gc.disable()
         importlib.import_module(JOBS[kind]).main(job)
@@ -97,14 +99,18 @@ def _run(kind: str, job_file: Path, events: Any) -> tuple[str, str | None]:
         return "finished", None
 
 
-def _hide_deepspeed(job: dict[str, Any]) -> None:
-    """Keep an installed DeepSpeed out of a job that does not use it.
+def _not_needed(kind: str, job: dict[str, Any]) -> Iterator[str]:
+    """Modules that the job does not use, and that count as not installed therefore.
 
-    transformers and accelerate import it wherever it is there, which takes seconds and memory.
+    transformers, accelerate and PEFT import them wherever they are there: seconds and memory.
     """
-    spread = job.get("spread") or {}
-    if spread.get("kind") != "deepspeed":
-        sys.modules["deepspeed"] = None  # type: ignore[assignment]
+    if (job.get("spread") or {}).get("kind") == "deepspeed":
+        return
+    yield "deepspeed"
+    if kind == "train":
+        yield "scipy"  # for losses of object detection
+        if job["train"].get("optimizer", "adamw") == "adamw":
+            yield "bitsandbytes"
 
 
 def _write_into(log: Path) -> None:
