@@ -1,5 +1,7 @@
 """Files are whole or absent."""
 
+import os
+
 import pytest
 
 from bakeoff.base.errors import UserError
@@ -53,3 +55,13 @@ def test_a_torn_last_line_ends_the_reading(tmp_path):
 def test_a_full_disk_is_noticed_before_the_work(tmp_path):
     with pytest.raises(UserError, match=r"the model needs 1000000000\.0 GB of disk"):
         require_free_bytes(tmp_path / "not" / "yet", 10**18, "the model")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such modes")
+def test_a_written_file_may_be_read_by_whom_the_umask_lets(tmp_path):
+    before = os.umask(0o027)
+    try:
+        write_text_atomic(tmp_path / "report.html", "x")
+    finally:
+        os.umask(before)
+    assert (tmp_path / "report.html").stat().st_mode & 0o777 == 0o640

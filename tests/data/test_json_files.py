@@ -121,6 +121,29 @@ ARRAY_MISTAKES = {
 }  # fmt: skip
 
 
+ENDLESS = {
+    "digits": '{"question": "1?", "answer": "1", "n": ' + "1" * 5000 + "}",
+    "lists": "[" * 100_000,
+}
+
+
+@pytest.mark.parametrize("kind", ENDLESS)
+@pytest.mark.parametrize("name", ["train.jsonl", "train.json"])
+def test_what_is_too_long_or_too_deep_to_be_read_is_named(prepare, write, kind, name):
+    text = ENDLESS[kind]
+    write(f"rows/{name}", GOOD + text if name.endswith("l") else f"[{GOOD},{text}]")
+    write("rows/test.jsonl", TEST_ROW)
+    with pytest.raises(UserError, match=r"(line|row) 2: .* without end"):
+        prepare()
+
+
+def test_an_answer_of_four_hundred_digits_is_an_answer(prepare, write):
+    write("rows/train.jsonl", [qa("?", 10**400)])
+    write("rows/test.jsonl", TEST_ROW)
+    _, rows = prepare()
+    assert rows["train"][0]["response"] == "1" + "0" * 400
+
+
 @pytest.mark.parametrize("mistake", ARRAY_MISTAKES)
 def test_a_mistake_in_an_array_is_named_by_row_line_and_column(prepare, write, mistake):
     text, row, place, cause = ARRAY_MISTAKES[mistake]

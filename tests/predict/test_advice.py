@@ -71,6 +71,22 @@ def test_moments_in_8_bits_are_tried_before_the_method_is_changed():
     assert [change.settings for change in changes] == [("train.optimizer=adamw-8bit",)]
 
 
+def test_nothing_for_gpus_alone_is_advised_on_a_cpu():
+    shape = known_shape("Qwen/Qwen2.5-1.5B")
+
+    def predict(plan):
+        work = work_of(plan, shape, tokens=256, gpu=None)
+        return work, predict_analytic(work, None)
+
+    for method in ("full", "lora"):
+        plan = make_plan(method=method, device="auto", train=TrainSpec(), lora=LoraSpec())
+        for limit in (4e9, 8e9, 12e9):
+            settings = [
+                s for change in advise(plan, predict, round(limit)) for s in change.settings
+            ]
+            assert not {"train.optimizer=adamw-8bit", "method=qlora"} & set(settings)
+
+
 def test_rows_of_a_step_stay_as_many():
     plan = make_plan(backend="swift", device="cuda", train=TrainSpec(batch_size=8))
     changes = advise(plan, _predict("Qwen/Qwen2.5-1.5B"), round(7e9))

@@ -142,6 +142,22 @@ def test_what_each_strategy_writes_is_known():
     assert describe() == GOLDEN.read_text(encoding="utf-8")
 
 
+@pytest.mark.parametrize(
+    ("backend", "device", "on_a_mac", "word"),
+    [
+        ("builtin", "mps", True, "MPS"),
+        ("builtin", "auto", True, "MPS"),
+        ("builtin", "cpu", True, None),
+        ("swift", "cpu", True, "Mac"),
+        ("swift", "auto", False, None),
+    ],
+)
+def test_moments_in_8_bits_are_refused_where_bitsandbytes_is_not(backend, device, on_a_mac, word):
+    plan = plan_of("single", backend, optimizer="adamw-8bit").model_copy(update={"device": device})
+    messages = [problem.message for problem in check_optimizer(plan, on_a_mac=on_a_mac)]
+    assert [word in message for message in messages] == ([True] if word else [])
+
+
 @pytest.mark.parametrize("name", STRATEGIES.names())
 def test_moments_in_8_bits_are_refused_where_they_would_be_parted(name):
     assert check_optimizer(plan_of(name)) == []

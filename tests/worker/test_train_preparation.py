@@ -1,6 +1,7 @@
 """A file of rows becomes tokens on disk, once."""
 
 import json
+import sys
 
 import pytest
 import transformers
@@ -41,6 +42,12 @@ def test_rows_on_disk_are_those_in_memory(max_length, path, tokenizer):
         assert getattr(made, name) == getattr(expected, name), name
     with pytest.raises(IndexError):
         made.rows[len(expected.rows)]
+
+
+def test_an_environment_without_msgspec_makes_the_same_rows(path, tokenizer, monkeypatch):
+    expected = tokenize(read_rows(path), tokenizer, **SETTINGS)
+    monkeypatch.setitem(sys.modules, "msgspec", None)
+    assert list(prepare_rows(path, tokenizer, **SETTINGS).rows) == list(expected.rows)
 
 
 def test_the_second_time_the_rows_are_read_and_not_made(path, tokenizer, monkeypatch):

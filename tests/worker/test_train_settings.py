@@ -18,6 +18,9 @@ from bakeoff.worker.optimizer import (
 from bakeoff.worker.schedule import count_warmup_steps, rate_factor
 from bakeoff.worker.settings import LoraSettings, TrainSettings, read_job
 
+_BEFORE = "065e88a2064a428107a5e00954df7fff6f31c6675355713ff12f97aa75030736"
+"""Of a usual job, as version 0.1.0 had it in November 2026."""
+
 
 @pytest.mark.parametrize(("ours", "recipe"), [(TrainSettings, TrainSpec), (LoraSettings, LoraSpec)])
 def test_the_worker_knows_every_setting_of_the_recipe(ours, recipe):
@@ -36,6 +39,13 @@ def test_equal_jobs_in_other_folders_have_equal_digests():
     here, there = read_job(job(Path("a"), Path("b"))), read_job(job(Path("c"), Path("d")))
     assert here.digest == there.digest
     assert here.digest != read_job(job(Path("a"), Path("b"), seed=1)).digest
+
+
+def test_checkpoints_from_before_there_were_other_optimisers_are_used():
+    raw = job(Path("a"), Path("b"))
+    assert read_job(raw).digest == _BEFORE
+    raw["train"]["optimizer"] = "adamw-8bit"
+    assert read_job(raw).digest != _BEFORE
 
 
 def test_checkpoints_are_used_by_a_job_that_saves_them_more_often():

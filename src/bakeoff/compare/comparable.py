@@ -34,6 +34,7 @@ _WORK_SETTINGS = {
     "rows_per_step": "number of rows a step",
     "weight_dtype": "number format of the weights",
     "trained_dtype": "number format of what is trained",
+    "optimizer_dtype": "number format of the optimiser's moments",
     "autocast": "number format that is computed in",
     "gradient_checkpointing": "use of gradient checkpointing",
     "device": "device",

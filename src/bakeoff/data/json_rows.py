@@ -74,15 +74,9 @@ def parse_line(text: str, *, where: str) -> object:
     Raises:
         UserError: The line is not one JSON value; says at which column, and why.
     """
-    with contextlib.suppress(msgspec.MsgspecError, UnicodeEncodeError):
+    with contextlib.suppress(msgspec.MsgspecError, ValueError, RecursionError):
         return _FAST.decode(text)
-    try:
-        value, end = _DECODER.raw_decode(text, _next(text, 0))
-    except json.JSONDecodeError as error:
-        raise json_error(text, error.pos, error.msg, where=where) from error
-    except _NotANumberError as error:
-        position = _find_constant(text, str(error), 0)
-        raise json_error(text, position, str(error), where=where) from error
+    value, end = _decoded(text, _next(text, 0), where)
     if end < len(text):
         raise json_error(text, _next(text, end), "Extra data", where=where)
     return value
@@ -93,7 +87,7 @@ def _array_rows(text: str, path: Path) -> Iterator[tuple[int, object]]:
     if text.startswith("]", position):
         return
     for number in count(1):
-        value, end = _element(text, position, number, path)
+        value, end = _decoded(text, position, f"{path}, row {number}")
         yield number, value
         position = _next(text, end)
         if text.startswith("]", position):
@@ -107,8 +101,8 @@ def _array_rows(text: str, path: Path) -> Iterator[tuple[int, object]]:
         position = _next(text, position + 1)
 
 
-def _element(text: str, position: int, number: int, path: Path) -> tuple[object, int]:
-    where = f"{path}, row {number}"
+def _decoded(text: str, position: int, where: str) -> tuple[object, int]:
+    """The value that starts at ``position``, and where it ends."""
     try:
         return _DECODER.raw_decode(text, position)
     except json.JSONDecodeError as error:
@@ -116,6 +110,12 @@ def _element(text: str, position: int, number: int, path: Path) -> tuple[object,
     except _NotANumberError as error:
         position = _find_constant(text, str(error), position)
         raise json_error(text, position, str(error), where=where) from error
+    except (RecursionError, ValueError) as error:
+        kind = "lists within lists" if isinstance(error, RecursionError) else "a number of digits"
+        raise UserError(
+            f"{where}: {kind} without end: more than can be read",
+            hint="correct the row or take it out",
+        ) from error
 
 
 def _find_constant(text: str, name: str, start: int) -> int:

@@ -200,7 +200,9 @@ def checked_text(value: object, key: str, *, where: str, may_be_blank: bool = Fa
 
 
 def _is_number(value: object) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def described(value: object) -> str:

@@ -34,15 +34,30 @@ def check_distribution(
     ]
 
 
-def check_optimizer(plan: TrainPlan) -> list[Problem]:
-    """Return a problem when the strategy cannot spread the optimiser's state."""
-    if plan.train.optimizer == "adamw" or plan.strategy in ("single", "ddp"):
+def check_optimizer(plan: TrainPlan, *, on_a_mac: bool = False) -> list[Problem]:
+    """Return what a device or a strategy cannot do for the optimiser of the plan.
+
+    Args:
+        plan: The training.
+        on_a_mac: Where it runs: there `auto` is MPS, and the frameworks have no bitsandbytes.
+    """
+    name = plan.train.optimizer
+    if name == "adamw":
         return []
+    problems = []
+    if plan.strategy not in ("single", "ddp"):
+        message = f"`{name}` keeps the moments of a weight in one piece; `{plan.strategy}` parts it"
+        problems.append((message, "`strategy: ddp` or `single`"))
+    if plan.device == "mps" or (on_a_mac and plan.device == "auto"):
+        problems.append((f"bitsandbytes, which does `{name}`, knows no MPS", "`device: cpu`"))
+    elif on_a_mac and plan.backend != "builtin":
+        message = f"the environment of `{plan.backend}` has no bitsandbytes for `{name}` on a Mac"
+        problems.append((message, "`backend: builtin`"))
     return [
         Problem(
             key="train.optimizer",
-            message=f"`{plan.train.optimizer}` keeps the moments of a weight in one piece, which "
-            f"`{plan.strategy}` would part",
-            hint="set `train.optimizer: adamw`, or `strategy: ddp` or `single`",
+            message=message,
+            hint=f"set `train.optimizer: adamw`, or {other}",
         )
+        for message, other in problems
     ]

@@ -236,6 +236,8 @@ def _train_id(step: TrainPlan) -> str:
         mode="json", exclude={"id", "axes", "repeats", "trust_remote_code", "turn"}
     )
     del read["train"]["save_every"]
+    if step.train.optimizer == "adamw":  # as before there were others
+        del read["train"]["optimizer"]
     if step.watch is None:
         del read["watch"]
     return short_id([ID_VERSION, read])

@@ -48,7 +48,7 @@ def advise(plan: TrainPlan, predict: Predict, limit_bytes: int) -> tuple[Change,
 
 def _cheapest(plan: TrainPlan, predict: Predict, needed: int) -> _Step | None:
     """The next change that saves at least a hundredth; the order is that of their price."""
-    for step in _possible(plan, predict(plan)[0].tokens):
+    for step in _possible(plan, predict(plan)[0]):
         if predict(step[3])[1].needed_bytes < 0.99 * needed:
             return step
     return _detour(plan, predict, needed)
@@ -56,29 +56,30 @@ def _cheapest(plan: TrainPlan, predict: Predict, needed: int) -> _Step | None:
 
 def _detour(plan: TrainPlan, predict: Predict, needed: int) -> _Step | None:
     """QLoRA, where it pays only together with shorter rows: its trainers need more for logits."""
-    if not _can_be_quantised(plan):
+    if not _can_be_quantised(plan, predict(plan)[0]):
         return None
     step = _as_qlora(plan)
     shortest = _with(step[3], max_length=_SHORTEST_TOKENS)
     return step if predict(shortest)[1].needed_bytes < needed else None
 
 
-def _can_be_quantised(plan: TrainPlan) -> bool:
+def _can_be_quantised(plan: TrainPlan, work: Work) -> bool:
     is_lora = plan.method == "lora" and plan.train.precision == "bf16"
-    return is_lora and plan.device in ("auto", "cuda")
+    return is_lora and not work.is_on_cpu
 
 
-def _can_have_8_bit_moments(plan: TrainPlan) -> bool:
-    """On a GPU: bitsandbytes' code for CPUs makes whole copies in fp32 again at each step."""
+def _can_have_8_bit_moments(plan: TrainPlan, work: Work) -> bool:
+    """Not on a CPU, where bitsandbytes makes copies in fp32 at each step and is slow."""
     is_usual = getattr(plan.train, "optimizer", "adamw") == "adamw"
-    return is_usual and plan.device in ("auto", "cuda") and plan.strategy in ("single", "ddp")
+    return is_usual and not work.is_on_cpu and plan.strategy in ("single", "ddp")
 
 
-def _possible(plan: TrainPlan, tokens: int) -> Iterator[_Step]:
+def _possible(plan: TrainPlan, work: Work) -> Iterator[_Step]:
     yield from _for_the_same_result(plan)
-    yield from _for_nearly_the_same(plan)
-    if min(tokens, plan.train.max_length) > _SHORTEST_TOKENS:
-        shorter = max(_SHORTEST_TOKENS, min(tokens, plan.train.max_length) // 2)
+    yield from _for_nearly_the_same(plan, work)
+    longest = min(work.tokens, plan.train.max_length)
+    if longest > _SHORTEST_TOKENS:
+        shorter = max(_SHORTEST_TOKENS, longest // 2)
         yield (
             (f"train.max_length={shorter}",),
             "leave longer rows out",
@@ -108,8 +109,8 @@ def _for_the_same_result(plan: TrainPlan) -> Iterator[_Step]:
         yield ("backend=builtin",), "logits at label tokens only, a piece at a time", True, other
 
 
-def _for_nearly_the_same(plan: TrainPlan) -> Iterator[_Step]:
-    if _can_have_8_bit_moments(plan):
+def _for_nearly_the_same(plan: TrainPlan, work: Work) -> Iterator[_Step]:
+    if _can_have_8_bit_moments(plan, work):
         yield (
             ("train.optimizer=adamw-8bit",),
             "keep AdamW's two moments in 8 bits",
@@ -125,7 +126,7 @@ def _for_nearly_the_same(plan: TrainPlan) -> Iterator[_Step]:
         )
     if plan.method == "full":
         yield _as_lora(plan)
-    if _can_be_quantised(plan):
+    if _can_be_quantised(plan, work):
         yield _as_qlora(plan)
 
 

@@ -13,17 +13,17 @@ def judge(work: Work, claimed_bytes: int, gpu: Gpu | None) -> Claim:
     nothing, if each layer's input is recomputed or sent away). Logits, activations, the allocator
     and the context come on top, but cleverness can make those small.
     """
-    adapters = work.adapter_numbers * work.adapter_bytes
+    adapters = 2 * (work.adapter_numbers * work.adapter_bytes + work.adapter_moment_bytes)
     pieces = [(f"weights, {work.weight_bytes:g} bytes a number", work.stored_weight_bytes)]
     if work.quantised_bits:
         pieces = [(f"weights in {work.quantised_bits} bits", work.stored_weight_bytes)]
     if work.trained_numbers:
-        state = 2 * work.trained_numbers * (1 if work.optimizer == "8bit" else work.state_bytes)
-        pieces.append(("AdamW's two moments", state / work.shards.optimizer))
+        state = 2 * work.weight_moment_bytes / work.shards.optimizer
+        pieces.append(("AdamW's two moments", state))
         # A gradient can be used up as soon as it is there: only the largest has to exist.
         pieces.append(("the largest gradient", work.shape.largest_parameter * work.weight_bytes))
     if adapters:
-        pieces.append(("adapter, gradient and moments", 4 * adapters))
+        pieces.append(("adapter, gradient and moments", adapters))
     pieces.append(
         ("one row's residual stream", work.tokens * work.shape.hidden * work.compute_bytes)
     )

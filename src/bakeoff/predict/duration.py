@@ -98,9 +98,7 @@ def disk_bytes(work: Work, *, saves: bool) -> int:
         if work.rank
         else work.shape.parameters * work.weight_bytes
     )
-    state = 2 * (
-        work.adapter_numbers * work.adapter_bytes + work.trained_numbers * work.state_bytes
-    )
+    state = 2 * (work.adapter_moment_bytes + work.weight_moment_bytes)
     return round(artefact + (2 * (artefact + state) if saves else 0))
 
 

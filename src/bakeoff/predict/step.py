@@ -13,9 +13,6 @@ from bakeoff.predict.work import Work
 _CHUNK_TOKENS = 256
 _CACHED_TOKENS = 16
 _LIGER_CHUNKS = 8
-_BYTES_IN_8_BITS = 1 + 4 / 256
-"""A byte a number and an fp32 scale for each 256 (Dettmers et al. 2022, arXiv:2110.02861, section
-2); bitsandbytes leaves embeddings in fp32, as transformers' trainer asks it to."""
 
 
 def write_training(work: Work, lengths: Sequence[int] | None = None) -> Tape:
@@ -261,7 +258,7 @@ class _Training:
                 for size in _moments(work, trained):
                     tape.take(size, "optimizer")
                 if adapters:
-                    tape.take(adapters * work.adapter_bytes / work.shards.optimizer, "optimizer")
+                    tape.take(work.adapter_moment_bytes / work.shards.optimizer, "optimizer")
         self._transient(work, trained, adapters)
         tape.drop(*self._gradients, *([small] if small is not None else []))
         self._gradients.clear()
@@ -274,16 +271,21 @@ class _Training:
             parts = [largest * each, max(trained - largest, 0) * each] if trained else []
             parts += [adapters * work.adapter_bytes] if adapters else []
             self.tape.drop(*[self.tape.take(part, "optimizer_transient") for part in parts])
+        elif work.optimizer == "8bit" and work.is_on_cpu and trained:
+            # fp32 copies of weight and gradient, and of what comes of both moments.
+            self.tape.drop(*[self.tape.take(largest * 4, "optimizer_transient") for _ in "1234"])
         elif work.optimizer == "loop" and trained:
             self.tape.drop(*[self.tape.take(largest * each, "optimizer_transient") for _ in "12"])
 
 
 def _moments(work: Work, trained: float) -> list[float]:
-    """Bytes of one moment of the ``trained`` numbers on a device: the largest piece, the others."""
+    """Bytes of one moment of the ``trained`` weights on a device: the largest piece, the others."""
     if not trained:
         return []
+    share = trained / work.trained_numbers
     if work.optimizer == "8bit":
-        embedding = work.shape.vocabulary * work.shape.hidden if work.trains_all else 0
-        return [embedding * 4, (trained - embedding) * _BYTES_IN_8_BITS]
-    largest = min(work.shape.largest_parameter / work.shards.optimizer, trained)
-    return [largest * work.state_bytes, (trained - largest) * work.state_bytes]
+        largest = work.embedding_in_fp32 * 4 * share
+    else:
+        pieces = min(work.shape.largest_parameter / work.shards.optimizer, trained)
+        largest = pieces * work.state_bytes
+    return [largest, work.weight_moment_bytes * share - largest]

@@ -26,6 +26,11 @@ AdapterPath = Literal["peft", "autocast", "fast"]
 one in 16 bits, `fast` (the built-in trainer) the input itself, once."""
 
 
+_BYTES_IN_8_BITS = 1 + 4 / 256
+"""A byte a number and an fp32 scale for each 256 (Dettmers et al. 2022, arXiv:2110.02861, section
+2)."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Shards:
     """Over how many devices each kind of state is spread; 1: each device has all of it."""
@@ -114,6 +119,25 @@ class Work:
     @property
     def is_on_cpu(self) -> bool:
         return self.workspace_bytes == 0
+
+    @property
+    def weight_moment_bytes(self) -> float:
+        """Of each of AdamW's moments, for the trained weights."""
+        if self.optimizer != "8bit":
+            return self.trained_numbers * self.state_bytes
+        kept = self.embedding_in_fp32
+        return kept * 4 + (self.trained_numbers - kept) * _BYTES_IN_8_BITS
+
+    @property
+    def adapter_moment_bytes(self) -> float:
+        """Of each of AdamW's moments, for the adapter."""
+        each = _BYTES_IN_8_BITS if self.optimizer == "8bit" else self.adapter_bytes
+        return self.adapter_numbers * each
+
+    @property
+    def embedding_in_fp32(self) -> int:
+        """Numbers of the embedding, where 8 bits are not for its moments (bitsandbytes)."""
+        return self.shape.vocabulary * self.shape.hidden if self.trains_all else 0
 
     @property
     def all_tokens(self) -> int:

@@ -199,7 +199,7 @@ def _training_problems(step: TrainPlan) -> Iterator[Problem]:
     yield from strategy.check(step.world)
     yield from backend.check(step)
     yield from _device_problems(step)
-    yield from check_optimizer(step)
+    yield from check_optimizer(step, on_a_mac=sys.platform == "darwin")
     if backend.environment is None:
         yield from _missing_requirements("backend", step.backend, backend.requirements)
         wanted = _OPTIMIZER_REQUIREMENTS.get(step.train.optimizer, ())

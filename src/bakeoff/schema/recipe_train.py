@@ -57,8 +57,7 @@ class TrainSpec(RecipePart):
     """Number format of weights, gradients and optimiser state; `bf16-mixed` keeps them in fp32 and
     computes in bf16. Adapters are kept in fp32 in any case."""
 
-    # The usual one is not written down, so that what was trained before there were others is found.
-    optimizer: Annotated[OptimizerName, Field(exclude_if=lambda name: name == "adamw")] = "adamw"
+    optimizer: OptimizerName = "adamw"
     """`adamw-8bit`: AdamW whose two moments are kept in 8 bits (Dettmers et al. 2022,
     arXiv:2110.02861; bitsandbytes), those of embeddings and of small tensors in fp32."""
 

@@ -107,9 +107,11 @@ def _not_needed(kind: str, job: dict[str, Any]) -> Iterator[str]:
     if (job.get("spread") or {}).get("kind") == "deepspeed":
         return
     yield "deepspeed"
-    if kind == "train":
+    if kind == "train" and not job["trust_remote_code"]:  # whose imports nobody knows
         yield "scipy"  # for losses of object detection
-        if job["train"].get("optimizer", "adamw") == "adamw":
+        config = Path(job["model_dir"], "config.json")
+        is_quantised = config.is_file() and "bitsandbytes" in config.read_text(encoding="utf-8")
+        if job["train"].get("optimizer", "adamw") == "adamw" and not is_quantised:
             yield "bitsandbytes"
 
 

@@ -129,6 +129,8 @@ class TrainJob:
             del values[name]
         for name in ("save_every", "batch_size", "gradient_accumulation"):
             del values["train"][name]
+        if self.train.optimizer == "adamw":  # as before there were others
+            del values["train"]["optimizer"]
         values["rows_per_step"] = self.rows_per_step
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode("utf-8")).hexdigest()
 

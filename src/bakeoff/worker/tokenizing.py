@@ -154,6 +154,6 @@ def _require_targets(table: RowTable) -> None:
     if len(too_few):
         raise JobError(
             f"Row `{table[int(too_few[0])].id}` has no token to learn: its response is empty, or "
-            "no segment of it has `loss: true`. Remove the row, or name the right columns in the "
-            "recipe."
+            "one token with nothing before it, or no segment of it has `loss: true`. Remove the "
+            "row, or name the right columns in the recipe."
         )

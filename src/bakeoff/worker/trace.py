@@ -190,7 +190,7 @@ class _EightBit(torch.optim.Optimizer):
             if in_8_bits:
                 state[f"absmax{name[-1]}"] = torch.zeros(-(-size // _BLOCK))
         if not self._is_cuda:
-            copies = [parameter.float(), parameter.grad.float()]
+            copies = [parameter.float(), parameter.grad.float() * 1.0]
             # Both moments where they are in 8 bits; the root of the second, and that corrected.
             copies += [torch.empty_like(copies[0]) for _ in range(4 if in_8_bits else 2)]
 

@@ -224,5 +224,6 @@ def _tools_text(row: Mapping[str, object], column: str | None, where: str) -> st
         return ""
     value = row.get(column)
     if isinstance(value, list | dict):
-        return json.dumps(value, ensure_ascii=False) if value else ""
+        text = json.dumps(value, ensure_ascii=False) if value else ""
+        return checked_text(text, column, where=where, may_be_blank=True)
     return only_text(row, column, where=where)
