@@ -11,6 +11,7 @@ import msgspec
 
 from bakeoff.base.errors import UserError
 from bakeoff.data.json_causes import json_error
+from bakeoff.data.mistakes import NotJsonError
 from bakeoff.data.sources import ChooseColumns
 from bakeoff.data.text import numbered_byte_lines, numbered_lines
 
@@ -111,9 +112,9 @@ def _decoded(text: str, position: int, where: str) -> tuple[object, int]:
         position = _find_constant(text, str(error), position)
         raise json_error(text, position, str(error), where=where) from error
     except (RecursionError, ValueError) as error:
-        kind = "lists within lists" if isinstance(error, RecursionError) else "a number of digits"
-        raise UserError(
-            f"{where}: {kind} without end: more than can be read",
+        what = "lists within lists" if isinstance(error, RecursionError) else "a number of digits"
+        raise NotJsonError(
+            f"{where}: {what} without end, more than can be read",
             hint="correct the row or take it out",
         ) from error
 
