@@ -159,7 +159,11 @@ def _provenance(record: Record) -> dict[str, Any]:
         if hardware.get("host_memory_bytes")
         else None,
         "system": hardware.get("system"),
-        "environment": ", ".join(f"{key}={value}" for key, value in found.environment.items()),
+        **{
+            f"variable {name}": value
+            for name, value in found.environment.items()
+            if record.run_id not in value  # a place in the run's own folder tells nobody anything
+        },
     }
 
 
