@@ -19,7 +19,9 @@ def question_key(text: str) -> int:
     64 bits of BLAKE2b: among a million questions the odds of two different ones sharing a key are
     about 3e-8.
     """
-    plain = " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+    # Of ASCII neither normal form nor folded case is another, and both take time.
+    folded = text.lower() if text.isascii() else unicodedata.normalize("NFKC", text).casefold()
+    plain = " ".join(folded.split())
     return int.from_bytes(hashlib.blake2b(plain.encode("utf-8"), digest_size=8).digest(), "big")
 
 

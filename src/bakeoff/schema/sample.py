@@ -53,10 +53,10 @@ class Layout:
     format: str = "auto"
     """Name of a row format; `auto`: seen from the first row."""
 
-    columns: Mapping[str, str] = field(default_factory=dict)
+    columns: Mapping[str, str] = field(default_factory=dict, hash=False)
     """Column by role (prompt, query, response, system, history, messages, tools, text)."""
 
-    tags: Mapping[str, str] = field(default_factory=dict)
+    tags: Mapping[str, str] = field(default_factory=dict, hash=False)
     """What messages call things (role, content, user, assistant, observation, function, system)."""
 
     only_named: bool = False

@@ -14,12 +14,25 @@ import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 from bakeoff.worker.encoding import Encoder, Tokens
 from bakeoff.worker.row_table import TableWriter, open_table
 from bakeoff.worker.rows import Rows, beginning_tokens, end_token, read_rows
 from bakeoff.worker.tokenizing import build, texts_of, tokenize
+
+
+class _Segment(TypedDict):
+    text: str
+    loss: bool
+
+
+class _NeededOfRow(TypedDict):
+    """The rest of a line, which holds its texts three times over, is not made into objects."""
+
+    id: str
+    segments: list[_Segment]
+
 
 FOLDER = "tokens"
 """Beside the data."""
@@ -105,7 +118,7 @@ def _decoder() -> Callable[[bytes], Any]:
         import msgspec
     except ImportError:
         return json.loads
-    return msgspec.json.Decoder().decode
+    return msgspec.json.Decoder(_NeededOfRow).decode
 
 
 def _encoded_chunks(path: Path, tokenizer: Any) -> Iterator[tuple[list[dict[str, Any]], Tokens]]:

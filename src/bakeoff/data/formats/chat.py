@@ -8,7 +8,7 @@ understood (`human` and `user`, `gpt` and `assistant`). A turn may say whether i
 import functools
 import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from bakeoff.base.errors import UserError
 from bakeoff.data.formats.turns import check_order, only_text, speak
@@ -40,16 +40,10 @@ class Chat:
     column: str
     role_key: str
     content_key: str
-    names: Mapping[Role, str]
+    names: Mapping[Role, str] = field(hash=False)
 
     def columns(self, layout: Layout, present: Collection[str]) -> Mapping[str, str]:
-        optional = {role: layout.column(role, role) for role in ("system", "tools")}
-        found = {
-            role: name
-            for role, name in optional.items()
-            if name is not None and (name in present or role in layout.columns)
-        }
-        return {"messages": self._column(layout, present), **found}
+        return _columns(self, layout, tuple(present))
 
     def fit(self, row: Mapping[str, object], layout: Layout) -> int:
         column = self._column(layout, row)
@@ -74,8 +68,8 @@ class Chat:
                 hint=f'such as [{{"{self.role_key}": "{self.names["user"]}", '
                 f'"{self.content_key}": "..."}}, ...]',
             )
-        reader = _TurnReader(self, layout, column, where)
-        turns = [reader.read(turn, index) for index, turn in enumerate(value)]
+        read = _turn_reader(self, layout, column).read
+        turns = [read(turn, index, where) for index, turn in enumerate(value)]
         system = only_text(row, columns.get("system"), where=where)
         check_order(turns, key=column, where=where)
         if system and turns[0].role != "system":
@@ -115,6 +109,18 @@ class Chat:
         return next((name for name in usual if name in present), self.column)
 
 
+@functools.lru_cache(64)
+def _columns(family: Chat, layout: Layout, present: tuple[str, ...]) -> Mapping[str, str]:
+    """The rows of a file have the same columns, mostly."""
+    optional = {role: layout.column(role, role) for role in ("system", "tools")}
+    found = {
+        role: name
+        for role, name in optional.items()
+        if name is not None and (name in present or role in layout.columns)
+    }
+    return {"messages": family._column(layout, present), **found}
+
+
 SHAREGPT = Chat(
     "conversations",
     "from",
@@ -142,79 +148,83 @@ MESSAGES = Chat(
 
 
 class _TurnReader:
-    """Reads the turns of one row."""
+    """Reads the turns of rows that are laid out alike."""
 
-    def __init__(self, family: Chat, layout: Layout, column: str, where: str) -> None:
+    def __init__(self, family: Chat, layout: Layout, column: str) -> None:
         self._role_key = layout.tag("role", family.role_key) or family.role_key
         self._content_key = layout.tag("content", family.content_key) or family.content_key
-        self._roles = _role_by_name(tuple(layout.tags.items()), only_named=layout.only_named_tags)
+        self._roles = _role_by_name(layout)
         self._column = column
-        self._where = where
 
-    def read(self, turn: object, index: int) -> Message:
+    def read(self, turn: object, index: int, where: str) -> Message:
         key = f"{self._column}[{index}]"
         if not isinstance(turn, dict):
             raise WrongTypeError(
-                f"{self._where}: `{key}` must be an object, got {described(turn)}",
+                f"{where}: `{key}` must be an object, got {described(turn)}",
                 hint=f'a turn is {{"{self._role_key}": "...", "{self._content_key}": "..."}}',
             )
         if turn.get("tool_calls"):
             raise UserError(
-                f"{self._where}: `{key}.tool_calls` is not read",
+                f"{where}: `{key}.tool_calls` is not read",
                 hint="write the call as a turn of its own, with the role `tool_call`",
             )
         for needed in (self._role_key, self._content_key):
             if needed not in turn:
                 raise MissingColumnError(
-                    f"{self._where}: `{key}` has no `{needed}`; it has "
+                    f"{where}: `{key}` has no `{needed}`; it has "
                     f"{', '.join(f'`{name}`' for name in turn) or 'nothing'}",
                     hint="name its keys with `data.tags.role` and `data.tags.content`",
                 )
-        role = self._role(turn[self._role_key], f"{key}.{self._role_key}")
+        role = self._role(turn[self._role_key], f"{where}: `{key}.{self._role_key}`")
         content = checked_text(
             turn[self._content_key],
             f"{key}.{self._content_key}",
-            where=self._where,
+            where=where,
             may_be_blank=role == "system",
         )
-        return Message(role, content, self._loss(turn, role, key))
+        if len(turn) == 2:
+            return Message(role, content, role in SPEAKING_ROLES)
+        return Message(role, content, _loss(turn, role, f"{where}: `{key}"))
 
-    def _role(self, name: object, key: str) -> Role:
+    def _role(self, name: object, place: str) -> Role:
         if isinstance(name, str) and name in self._roles:
             return self._roles[name]
         raise UnknownRoleError(
-            f"{self._where}: `{key}` must be one of "
+            f"{place} must be one of "
             f"{', '.join(f'`{known}`' for known in self._roles)}; got {described(name)}",
             hint="name other speakers with `data.tags`, such as `data.tags.user: customer`",
         )
 
-    def _loss(self, turn: Mapping[str, object], role: Role, key: str) -> bool:
-        for name in ("loss", "weight"):
-            value = turn.get(name)
-            if value is None:
-                continue
-            if value not in (0, 1) or not isinstance(value, int | float):
-                raise WrongTypeError(
-                    f"{self._where}: `{key}.{name}` must be true or false, got {described(value)}",
-                    hint="true: these words are learned",
-                )
-            if value and role not in SPEAKING_ROLES:
-                raise UserError(
-                    f"{self._where}: `{key}.{name}` is true for a turn of `{role}`",
-                    hint="only what the assistant says is learned",
-                )
-            return bool(value)
-        return role in SPEAKING_ROLES
+
+_turn_reader = functools.lru_cache(64)(_TurnReader)
 
 
-@functools.cache
-def _role_by_name(tags: tuple[tuple[str, str], ...], *, only_named: bool) -> dict[str, Role]:
+def _loss(turn: Mapping[str, object], role: Role, place: str) -> bool:
+    for name in ("loss", "weight"):
+        value = turn.get(name)
+        if value is None:
+            continue
+        if value not in (0, 1) or not isinstance(value, int | float):
+            raise WrongTypeError(
+                f"{place}.{name}` must be true or false, got {described(value)}",
+                hint="true: these words are learned",
+            )
+        if value and role not in SPEAKING_ROLES:
+            raise UserError(
+                f"{place}.{name}` is true for a turn of `{role}`",
+                hint="only what the assistant says is learned",
+            )
+        return bool(value)
+    return role in SPEAKING_ROLES
+
+
+def _role_by_name(layout: Layout) -> dict[str, Role]:
     roles: dict[str, Role] = {}
     for role, tag in _TAG_OF_ROLE.items():
-        named = dict(tags).get(tag)
+        named = layout.tags.get(tag)
         if named is not None:
             roles[named] = role
-        elif not only_named:
+        elif not layout.only_named_tags:
             roles.update({name: role for name in _SYNONYMS[role] if name not in roles})
     return roles
 
