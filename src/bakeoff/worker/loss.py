@@ -117,7 +117,7 @@ class _LinearCrossEntropy(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        found = [g if g is None else g.mul_(gradients[0]) for g in ctx.gradients]
+        found = [g if g is None else _scaled(g, gradients[0]) for g in ctx.gradients]
         del ctx.gradients
         return *found, None, None
 
@@ -140,7 +140,13 @@ class _DividedCrossEntropy(torch.autograd.Function):
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor, None, None]:
         gradient = ctx.gradient
         del ctx.gradient
-        return gradient.mul_(gradients[0]), None, None
+        return _scaled(gradient, gradients[0]), None, None
+
+
+def _scaled(gradient: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
+    """In place; mostly the factor is 1, which only a CPU can be asked without waiting for it."""
+    is_one = factor.device.type == "cpu" and float(factor) == 1.0
+    return gradient if is_one else gradient.mul_(factor)
 
 
 def _loss_and_gradient(
