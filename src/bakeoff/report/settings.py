@@ -160,7 +160,7 @@ def _provenance(record: Record) -> dict[str, Any]:
         else None,
         "system": hardware.get("system"),
         **{
-            f"variable {name}": value
+            name: value
             for name, value in found.environment.items()
             if record.run_id not in value  # a place in the run's own folder tells nobody anything
         },
