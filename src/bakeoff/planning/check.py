@@ -4,6 +4,7 @@ from collections.abc import Set
 from typing import Final
 
 from bakeoff.schema.plan import Dialect, Problem, TrainPlan
+from bakeoff.schema.recipe_train import WHOLE_MOMENTS
 
 _MOST_TELLING_FIRST: Final = (
     Dialect.DEEPSPEED_JSON,
@@ -45,7 +46,7 @@ def check_optimizer(plan: TrainPlan, *, on_a_mac: bool = False) -> list[Problem]
     if name == "adamw":
         return []
     problems = []
-    if plan.strategy not in ("single", "ddp"):
+    if plan.strategy not in WHOLE_MOMENTS:
         message = f"`{name}` keeps the moments of a weight in one piece; `{plan.strategy}` parts it"
         problems.append((message, "`strategy: ddp` or `single`"))
     if plan.device == "mps" or (on_a_mac and plan.device == "auto"):

@@ -6,6 +6,7 @@ from bakeoff.predict.duration import flops_per_token
 from bakeoff.predict.work import Work
 from bakeoff.schema.plan import TrainPlan
 from bakeoff.schema.prediction import Change, Prediction
+from bakeoff.schema.recipe_train import WHOLE_MOMENTS
 
 Predict = Callable[[TrainPlan], tuple[Work, Prediction]]
 """The memory of a training, changed or not."""
@@ -70,8 +71,8 @@ def _can_be_quantised(plan: TrainPlan, work: Work) -> bool:
 
 def _can_have_8_bit_moments(plan: TrainPlan, work: Work) -> bool:
     """Not on a CPU, where bitsandbytes makes copies in fp32 at each step and is slow."""
-    is_usual = getattr(plan.train, "optimizer", "adamw") == "adamw"
-    return is_usual and not work.is_on_cpu and plan.strategy in ("single", "ddp")
+    is_usual = plan.train.optimizer == "adamw"
+    return is_usual and not work.is_on_cpu and plan.strategy in WHOLE_MOMENTS
 
 
 def _possible(plan: TrainPlan, work: Work) -> Iterator[_Step]:

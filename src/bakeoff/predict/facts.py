@@ -146,7 +146,7 @@ def _adapter_path(plan: TrainPlan, facts: TrainerFacts, *, is_mixed: bool) -> Ad
 
 
 def _optimizer(plan: TrainPlan, facts: TrainerFacts, gpu: Gpu | None) -> OptimizerPath:
-    if getattr(plan.train, "optimizer", "adamw") == "adamw-8bit":
+    if plan.train.optimizer == "adamw-8bit":
         return "8bit"
     if facts.optimizer == "foreach" and gpu is None:
         return "loop"

@@ -13,6 +13,8 @@ ADAPTER_METHODS: tuple[Method, ...] = ("lora", "qlora")
 TrainPrecision = Literal["bf16", "fp32", "bf16-mixed"]
 Scheduler = Literal["cosine", "linear", "constant"]
 OptimizerName = Literal["adamw", "adamw-8bit"]
+WHOLE_MOMENTS = ("single", "ddp")
+"""Strategies that leave the moments of each weight in one piece, as `adamw-8bit` needs them."""
 
 
 class TrainSpec(RecipePart):

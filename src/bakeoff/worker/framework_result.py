@@ -2,7 +2,6 @@
 
 import json
 import shutil
-from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from bakeoff.worker.framework_job import FrameworkJob
 from bakeoff.worker.framework_seen import Seen
 from bakeoff.worker.model_flops import flops_of, num_token_pairs
 from bakeoff.worker.optimizer import moments_dtype, optimizer_name
-from bakeoff.worker.whole import num_values
+from bakeoff.worker.whole import dtype_of_most, num_values
 
 if TYPE_CHECKING:
     from bakeoff.worker.framework import Prepared
@@ -59,10 +58,10 @@ class Facts:
             "spread": self.job.spread.kind if self.job.spread is not None else "single",
             "optimizer": optimizer_name(optimizer),
             "weight_decay_on": "matrices and embeddings",
-            "weight_dtype": _dtype(
+            "weight_dtype": dtype_of_most(
                 [p for p in parameters.values() if not p.requires_grad] or trained
             ),
-            "trained_dtype": _dtype(trained),
+            "trained_dtype": dtype_of_most(trained),
             "master_dtype": _master_dtype(optimizer),
             "optimizer_dtype": moments_dtype(optimizer),
             "autocast": _autocast(arguments),
@@ -198,14 +197,6 @@ def _master_dtype(optimizer: Any) -> str | None:
     """Of the weights that the optimiser moves: DeepSpeed's are copies in fp32."""
     moved = list(optimizer.state) or [p for g in optimizer.param_groups for p in g["params"]]
     return str(moved[0].dtype).removeprefix("torch.") if moved else None
-
-
-def _dtype(parameters: list[torch.nn.Parameter]) -> str | None:
-    """The type of most of the values."""
-    counted: Counter[str] = Counter()
-    for parameter in parameters:
-        counted[str(parameter.dtype).removeprefix("torch.")] += num_values(parameter)
-    return counted.most_common(1)[0][0] if counted else None
 
 
 def _autocast(arguments: Any) -> str | None:

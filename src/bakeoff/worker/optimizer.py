@@ -1,12 +1,12 @@
 """AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) as Hugging Face's trainer sets it up."""
 
-from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
 
 from bakeoff.worker.settings import TrainSettings
+from bakeoff.worker.whole import dtype_of_most
 
 
 def build_optimizer(
@@ -23,7 +23,7 @@ def build_optimizer(
         settings: of the training.
         lora_plus_ratio: how many times faster the matrices B of an adapter learn than A. As in the
             authors' code the vectors of an adapter (DoRA's magnitudes) learn as fast as B.
-        embeddings: whose moments are kept in fp32 where others' are in 8 bits.
+        embeddings: of :func:`embeddings_of`.
     """
     fast = [
         value
@@ -68,12 +68,13 @@ def optimizer_name(optimizer: torch.optim.Optimizer) -> str:
 
 def moments_dtype(optimizer: torch.optim.Optimizer) -> str | None:
     """The type of most of the numbers of the first moment; None before the first step."""
-    counts: Counter[str] = Counter()
-    for state in optimizer.state.values():
-        moment = state.get("exp_avg", state.get("state1"))
-        if moment is not None:
-            counts[str(moment.dtype).removeprefix("torch.")] += moment.numel()
-    return counts.most_common(1)[0][0] if counts else None
+    moments = (state.get("exp_avg", state.get("state1")) for state in optimizer.state.values())
+    return dtype_of_most(moment for moment in moments if moment is not None)
+
+
+def embeddings_of(model: torch.nn.Module) -> list[torch.nn.Parameter]:
+    """Whose moments are kept in fp32 where others' are in 8 bits."""
+    return [m.weight for m in model.modules() if isinstance(m, torch.nn.Embedding)]
 
 
 def _groups(

@@ -15,7 +15,12 @@ import torch
 from bakeoff.worker.batches import Batch
 from bakeoff.worker.group import Group
 from bakeoff.worker.modelling import Trainee
-from bakeoff.worker.optimizer import build_optimizer, clip_gradients, moments_dtype
+from bakeoff.worker.optimizer import (
+    build_optimizer,
+    clip_gradients,
+    embeddings_of,
+    moments_dtype,
+)
 from bakeoff.worker.settings import TrainJob
 from bakeoff.worker.whole import names_to_save, whole_tensors
 
@@ -131,12 +136,11 @@ class Spread:
 
     def _build_optimizer(self) -> torch.optim.Optimizer:
         lora = self._job.lora
-        modules = self.trainee.model.modules()
         return build_optimizer(
             self.trainee.trained,
             self._job.train,
             lora_plus_ratio=lora.lora_plus_ratio if lora is not None else None,
-            embeddings=[m.weight for m in modules if isinstance(m, torch.nn.Embedding)],
+            embeddings=embeddings_of(self.trainee.model),
         )
 
     def _whole(self, value: Any) -> Any:

@@ -18,7 +18,7 @@ from typing_extensions import override
 
 from bakeoff.worker import attention, batches, modelling
 from bakeoff.worker.machine import packages, write_json_atomic
-from bakeoff.worker.optimizer import build_optimizer, clip_gradients
+from bakeoff.worker.optimizer import build_optimizer, clip_gradients, embeddings_of
 from bakeoff.worker.rows import IGNORED, Row
 from bakeoff.worker.settings import TrainJob, read_job
 from bakeoff.worker.trace_tape import LOADING, TapeMode
@@ -169,8 +169,7 @@ class _EightBit(torch.optim.Optimizer):
 
     def __init__(self, model: torch.nn.Module, *, is_cuda: bool) -> None:
         super().__init__([p for p in model.parameters() if p.requires_grad], {})
-        modules = [m for m in model.modules() if isinstance(m, torch.nn.Embedding)]
-        self._embeddings = {id(module.weight) for module in modules}
+        self._embeddings = {id(weight) for weight in embeddings_of(model)}
         self._is_cuda = is_cuda
 
     @override

@@ -1,7 +1,8 @@
 """Tensors of which every process holds a part, put together again."""
 
 import contextlib
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import torch
@@ -25,6 +26,14 @@ def whole_tensors(tensors: Mapping[str, torch.Tensor], *, keep: bool) -> dict[st
 def num_values(parameter: Any) -> int:
     """Of a whole parameter, of which stage 3 may leave nothing here."""
     return int(getattr(parameter, "ds_numel", parameter.numel()))
+
+
+def dtype_of_most(tensors: Iterable[torch.Tensor]) -> str | None:
+    """The type of most of the values; None of no tensors."""
+    counted: Counter[str] = Counter()
+    for tensor in tensors:
+        counted[str(tensor.dtype).removeprefix("torch.")] += num_values(tensor)
+    return counted.most_common(1)[0][0] if counted else None
 
 
 def names_to_save(saved: Any, *, is_adapter: bool) -> dict[str, torch.Tensor]:
