@@ -63,7 +63,7 @@ def test_two_lanes_give_the_loss_and_gradients_of_a_padded_batch(tmp_path):
     [
         ({}, 2),
         ({"batch_size": 1}, 1),
-        ({"method": "full"}, 1),
+        ({"method": "full"}, 2),
         ({"memory": "lean"}, 1),
         ({"lora_dropout": 0.1}, 1),
         ({"trust_remote_code": True}, 1),
@@ -89,15 +89,22 @@ def test_more_cores_do_not_mean_more_lanes_than_are_of_use(tmp_path, monkeypatch
     monkeypatch.setattr(torch, "get_num_threads", lambda: 64)
     rows, folder = make_rows(), save_model(tmp_path, "llama", PACKED["llama"])
     assert load(folder, rows, batch_size=32).num_lanes == lanes.MAX_LANES
+    assert load(folder, rows, batch_size=32, method="full").num_lanes == 2
 
 
-def test_a_training_in_lanes_is_repeated_bit_by_bit(tiny_model, tmp_path):
+def test_lanes_are_as_long_as_each_other_where_the_largest_first_would_not_do():
+    shares = lanes.spread_out([8, 7, 6, 5, 4], 2, lambda size: size)
+    assert sorted(map(sorted, shares)) == [[4, 5, 6], [7, 8]]
+
+
+@pytest.mark.parametrize("method", ["lora", "full"])
+def test_a_training_in_lanes_is_repeated_bit_by_bit(method, tiny_model, tmp_path):
     data = training.write_data(tmp_path / "data")
     curves = []
     for name in ("a", "b"):
         run = tmp_path / name
         run.mkdir()
-        train.main(training.job(tiny_model, data, max_steps=4), run)
+        train.main(training.job(tiny_model, data, method=method, max_steps=4), run)
         assert json.loads((run / "result.json").read_text())["effective"]["num_lanes"] == 2
         curves.append(training.losses(run))
     assert curves[0] == curves[1]

@@ -12,6 +12,7 @@ import torch
 from torch.nn import functional
 
 from bakeoff.worker import linear
+from bakeoff.worker.gradient_sums import sum_of
 from bakeoff.worker.linear import NUM_TENSORS, Layer
 from bakeoff.worker.lora import read_layer
 
@@ -128,7 +129,7 @@ class _GatedLayer(torch.autograd.Function):
         upper, low_up = linear.forward(up, scales[1], rows)
         y, low_down = linear.forward(down, scales[2], functional.silu(gated).mul_(upper))
         ctx.save_for_backward(x, gated, upper, low_gate, low_up, low_down, *tensors)
-        ctx.scales = scales
+        ctx.scales, ctx.sums = scales, [sum_of(layer.weight) for layer in (gate, up, down)]
         return y.view(*x.shape[:-1], -1)
 
     @staticmethod
@@ -141,15 +142,16 @@ class _GatedLayer(torch.autograd.Function):
 
         activated = functional.silu(gated)
         back = linear.Backward(down, ctx.scales[2], grad, low_down)
-        by_down = back.by_tensors(activated * upper, needed[2 * NUM_TENSORS :])
+        of_gate, of_up, of_down = ctx.sums
+        by_down = back.by_tensors(activated * upper, needed[2 * NUM_TENSORS :], of_down)
         grad_product = back.by_input()
         grad_upper = activated.mul_(grad_product)
         grad_gated = torch.ops.aten.silu_backward(grad_product.mul_(upper), gated)
 
         back_up = linear.Backward(up, ctx.scales[1], grad_upper, low_up)
         back_gate = linear.Backward(gate, ctx.scales[0], grad_gated, low_gate)
-        by_up = back_up.by_tensors(rows, needed[NUM_TENSORS : 2 * NUM_TENSORS])
-        by_gate = back_gate.by_tensors(rows, needed[:NUM_TENSORS])
+        by_up = back_up.by_tensors(rows, needed[NUM_TENSORS : 2 * NUM_TENSORS], of_up)
+        by_gate = back_gate.by_tensors(rows, needed[:NUM_TENSORS], of_gate)
         grad_x = None
         if ctx.needs_input_grad[0]:
             grad_x = back_gate.by_input(back_up.by_input()).view(x.shape)

@@ -6,6 +6,7 @@ never wait: each takes some of the step's rows through a forward and backward pa
 gradients are added up in the order of the lanes, so the result does not depend on who is first.
 """
 
+import itertools
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
@@ -14,9 +15,13 @@ import torch
 
 from bakeoff.worker import products
 from bakeoff.worker.batches import Batch
+from bakeoff.worker.gradient_sums import GradientSums
 from bakeoff.worker.rows import Row
 
 MAX_LANES = 4
+
+MAX_LANES_OF_WEIGHTS = 2
+"""Where whole weights are trained: each further lane has gradients as large as they are."""
 
 Gradients = list[torch.Tensor | None]
 Item = TypeVar("Item")
@@ -62,12 +67,14 @@ class Lanes:
         def run(batches: list[Batch]) -> tuple[torch.Tensor, Gradients]:
             total = torch.zeros(())
             gradients: Gradients = [None] * len(parameters)
+            sums = GradientSums(parameters, in_place=False)
             for batch in batches:
-                value = loss(batch)
+                with sums.collecting():
+                    value = loss(batch)
                 found = torch.autograd.grad(value, parameters, allow_unused=True)
                 total += value.detach()
                 gradients = _added(gradients, found)
-            return total, gradients
+            return total, _added(sums.values(parameters), gradients)
 
         total = torch.zeros(())
         gradients: Gradients = [None] * len(parameters)
@@ -93,14 +100,33 @@ def count_lanes(device: torch.device, computed_in: torch.dtype) -> int:
 def spread_out(
     items: Sequence[Item], num_lanes: int, size: Callable[[Item], int]
 ) -> list[list[Item]]:
-    """The items of each lane: the largest first, each to the lane that has least to do."""
+    """The items of each lane, all lanes about as long as each other.
+
+    The largest item first, each to the lane that has least to do; then the longest and the shortest
+    lane exchange items as long as that brings them nearer to each other.
+    """
     lanes: list[list[Item]] = [[] for _ in range(min(num_lanes, len(items)))]
-    sizes = [0] * len(lanes)
     for item in sorted(items, key=lambda item: -size(item)):
-        lane = sizes.index(min(sizes))
-        lanes[lane].append(item)
-        sizes[lane] += size(item)
+        min(lanes, key=lambda lane: sum(map(size, lane))).append(item)
+    while len(lanes) > 1:
+        lanes.sort(key=lambda lane: sum(map(size, lane)))
+        if not _exchange(lanes[-1], lanes[0], size):
+            break
     return lanes
+
+
+def _exchange(longer: list[Item], shorter: list[Item], size: Callable[[Item], int]) -> bool:
+    """Exchange the two items after which the lanes differ least; whether that is less than now."""
+    gap = sum(map(size, longer)) - sum(map(size, shorter))
+    pairs = itertools.product(range(len(longer)), range(len(shorter)))
+    change, here, there = min(
+        (abs(gap - 2 * (size(longer[here]) - size(shorter[there]))), here, there)
+        for here, there in pairs
+    )
+    if change >= gap:
+        return False
+    longer[here], shorter[there] = shorter[there], longer[here]
+    return True
 
 
 def share_out(rows: list[Row], num_lanes: int, size: int) -> list[list[list[Row]]]:

@@ -4,10 +4,12 @@ y = x W^T + b + s (x A^T) B^T (Hu et al. 2021, arXiv:2106.09685, eq. 3). The sma
 kept in fp32 and converted to the type of the activations, as autocast does.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch.nn import functional
+
+from bakeoff.worker.gradient_sums import GradientSum, sum_of
 
 
 class Layer(NamedTuple):
@@ -65,22 +67,22 @@ class Backward:
         return total
 
     def by_tensors(
-        self, x: torch.Tensor, needed: tuple[bool, ...]
+        self, x: torch.Tensor, needed: tuple[bool, ...], weight_sum: GradientSum | None
     ) -> tuple[torch.Tensor | None, ...]:
         """The gradients by weight, bias, A and B where ``needed``.
 
         Args:
             x: the inputs.
             needed: four, in the order of the tensors.
+            weight_sum: where that of the weight is added; None: it is returned.
         """
         weight, bias, adapter_a, adapter_b = needed
         small = self._grad_low_rank
-        grads: list[torch.Tensor | None] = [
-            self._grad.T @ x if weight else None,
-            self._grad.sum(0) if bias else None,
-            None,
-            None,
-        ]
+        grads: list[torch.Tensor | None] = [None, self._grad.sum(0) if bias else None, None, None]
+        if weight and weight_sum is not None:
+            weight_sum.add_product(self._grad.T, x)
+        elif weight:
+            grads[0] = self._grad.T @ x
         if small is not None and adapter_a and self._layer.adapter_a is not None:
             grads[2] = (small.T @ x).to(self._layer.adapter_a.dtype)
         if adapter_b and self._layer.adapter_b is not None:
@@ -88,3 +90,28 @@ class Backward:
             by_b = (self._low_rank.T @ self._grad).to(self._layer.adapter_b.dtype)
             grads[3] = by_b.T.contiguous().mul_(self._scale)
         return tuple(grads)
+
+
+def apply(layer: Layer, scale: float, x: torch.Tensor) -> torch.Tensor:
+    """Of inputs ``x`` (..., inputs) the outputs (..., outputs), as one node."""
+    return _LinearNode.apply(x, scale, *layer)
+
+
+class _LinearNode(torch.autograd.Function):
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, scale: float, *tensors: Any) -> torch.Tensor:
+        layer = Layer(*tensors)
+        y, low_rank = forward(layer, scale, x.reshape(-1, x.shape[-1]))
+        ctx.save_for_backward(x, low_rank, *tensors)
+        ctx.scale, ctx.weight_sum = scale, sum_of(layer.weight)
+        return y.view(*x.shape[:-1], -1)
+
+    @staticmethod
+    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        x, low_rank, *tensors = ctx.saved_tensors
+        layer = Layer(*tensors)
+        grad = gradients[0].reshape(-1, layer.weight.shape[0])
+        back = Backward(layer, ctx.scale, grad, low_rank)
+        grad_x = back.by_input().view(x.shape) if ctx.needs_input_grad[0] else None
+        rows, needed = x.reshape(-1, x.shape[-1]), ctx.needs_input_grad[2:]
+        return grad_x, None, *back.by_tensors(rows, needed, ctx.weight_sum)

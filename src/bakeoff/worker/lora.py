@@ -61,25 +61,4 @@ def _is_plain(layer: Any) -> bool:
 def _forward(self: Any, x: torch.Tensor, *_: Any, **__: Any) -> torch.Tensor:
     base = self.base_layer
     small = self.lora_A[_ADAPTER].weight, self.lora_B[_ADAPTER].weight
-    return _LoraLinear.apply(x, self.scaling[_ADAPTER], base.weight, base.bias, *small)
-
-
-class _LoraLinear(torch.autograd.Function):
-    """One layer."""
-
-    @staticmethod
-    def forward(ctx: Any, x: torch.Tensor, scale: float, *tensors: Any) -> torch.Tensor:
-        y, low_rank = linear.forward(Layer(*tensors), scale, x.reshape(-1, x.shape[-1]))
-        ctx.save_for_backward(x, low_rank, *tensors)
-        ctx.scale = scale
-        return y.view(*x.shape[:-1], -1)
-
-    @staticmethod
-    def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
-        x, low_rank, *tensors = ctx.saved_tensors
-        layer = Layer(*tensors)
-        grad = gradients[0].reshape(-1, layer.weight.shape[0])
-        back = linear.Backward(layer, ctx.scale, grad, low_rank)
-        grad_x = back.by_input().view(x.shape) if ctx.needs_input_grad[0] else None
-        by_tensors = back.by_tensors(x.reshape(-1, x.shape[-1]), ctx.needs_input_grad[2:])
-        return grad_x, None, *by_tensors
+    return linear.apply(Layer(base.weight, base.bias, *small), self.scaling[_ADAPTER], x)

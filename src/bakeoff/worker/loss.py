@@ -5,6 +5,7 @@ from typing import Any
 import torch
 
 from bakeoff.worker.batches import Batch
+from bakeoff.worker.gradient_sums import sum_of
 
 _CHUNK_ROWS = 256
 """Label tokens whose logits exist at the same time: bounds memory to so many vocabularies."""
@@ -59,7 +60,8 @@ def linear_cross_entropy(
 
     Neither the logits of all label tokens nor their gradients exist at any time (compare Wijmans et
     al. 2024, arXiv:2411.09009). The gradients of a trained ``weight`` add up over chunks in its own
-    format, as they do over the passes of gradient accumulation.
+    format, as they do over the passes of gradient accumulation; where they are added up in place
+    (``gradient_sums``), the forward pass does it.
 
     Args:
         hidden: (N, width)
@@ -95,7 +97,8 @@ class _LinearCrossEntropy(torch.autograd.Function):
         weight, bias, targets, divisor = others
         wants_hidden, wants_weight, wants_bias = ctx.needs_input_grad[:3]
         grad_hidden = torch.empty_like(hidden) if wants_hidden else None
-        grad_weight = torch.empty_like(weight) if wants_weight else None
+        weight_sum = sum_of(weight) if wants_weight else None
+        grad_weight = torch.empty_like(weight) if wants_weight and weight_sum is None else None
         grad_bias = torch.zeros_like(bias) if wants_bias else None
         total = torch.zeros((), dtype=torch.float32, device=hidden.device)
         logits = hidden.new_empty(min(len(hidden), _CHUNK_ROWS), len(weight))
@@ -108,15 +111,20 @@ class _LinearCrossEntropy(torch.autograd.Function):
             total += _loss_and_gradient(some, targets[chunk], divisor, out=some)
             if grad_hidden is not None:
                 torch.mm(some, weight, out=grad_hidden[chunk])
-            if grad_weight is not None:
+            if weight_sum is not None:
+                weight_sum.add_product(some.T, rows)
+            elif grad_weight is not None:
                 grad_weight.addmm_(some.T, rows, beta=float(begin > 0))
             if grad_bias is not None:
                 grad_bias += some.sum(0)
         ctx.gradients = grad_hidden, grad_weight, grad_bias
+        ctx.is_added = weight_sum is not None
         return total
 
     @staticmethod
     def backward(ctx: Any, *gradients: torch.Tensor) -> tuple[torch.Tensor | None, ...]:
+        if ctx.is_added and not _is_one(gradients[0]):
+            raise AssertionError("a gradient that is added up already cannot be multiplied")
         found = [g if g is None else _scaled(g, gradients[0]) for g in ctx.gradients]
         del ctx.gradients
         return *found, None, None
@@ -145,8 +153,13 @@ class _DividedCrossEntropy(torch.autograd.Function):
 
 def _scaled(gradient: torch.Tensor, factor: torch.Tensor) -> torch.Tensor:
     """In place; mostly the factor is 1, which only a CPU can be asked without waiting for it."""
-    is_one = factor.device.type == "cpu" and float(factor) == 1.0
+    is_one = factor.device.type == "cpu" and _is_one(factor)
     return gradient if is_one else gradient.mul_(factor)
+
+
+def _is_one(factor: torch.Tensor) -> bool:
+    """Where asking would wait for the device, it is taken to be."""
+    return factor.device.type != "cpu" or float(factor) == 1.0
 
 
 def _loss_and_gradient(

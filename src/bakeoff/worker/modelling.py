@@ -9,7 +9,16 @@ from typing import Any
 
 import torch
 
-from bakeoff.worker import attention, batches, fused, lanes, lora, loss, products
+from bakeoff.worker import (
+    attention,
+    batches,
+    fused,
+    lanes,
+    lora,
+    loss,
+    products,
+    summing_layers,
+)
 from bakeoff.worker.batches import Batch
 from bakeoff.worker.rows import IGNORED, Row, RowList
 from bakeoff.worker.settings import LoraSettings, TrainJob
@@ -57,7 +66,7 @@ class Trainee:
     """How many parts of each kind are one autograd node."""
 
     num_lanes: int = 1
-    """Passes that may run side by side."""
+    """Passes that may run side by side; together they hold no more rows than one would."""
 
     max_tokens: int | None = None
     """Of a forward pass, where memory counts more than time; a single row may have more."""
@@ -121,6 +130,8 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
     fused_parts = {} if is_mixed else fused.fuse(model)
     if job.freeze is not None:
         _freeze_all_but_last(model, job.freeze.trainable_layers)
+    if job.lora is None and job.spread is None and not is_mixed:
+        fused_parts |= summing_layers.add_up_in_place(model)
     if job.train.recomputes_activations:
         _recompute_activations(model)
     trainee = Trainee(
@@ -139,24 +150,24 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
         max_tokens=_LEAN_TOKENS if job.train.is_lean else None,
         autocast=torch.bfloat16 if is_mixed else None,
     )
-    if job.lora is not None and not job.trust_remote_code and job.spread is None:
+    if not job.trust_remote_code and job.spread is None:
         # Processes are lanes already; and their gradients meet in hooks that lanes go around.
-        trainee.num_lanes = _count_lanes(trainee, job.train.batch_size)
+        most = lanes.MAX_LANES if job.lora is not None else lanes.MAX_LANES_OF_WEIGHTS
+        trainee.num_lanes = min(_count_lanes(trainee), job.train.batch_size, most)
     return trainee
 
 
-def _count_lanes(trainee: Trainee, batch_size: int) -> int:
-    """How many passes may run side by side; together they never hold more than ``batch_size`` rows.
+def _count_lanes(trainee: Trainee) -> int:
+    """How many passes can run side by side.
 
-    For adapters only: where whole layers are trained, each of the smaller passes would add
-    gradients as large as the model. One if memory counts, if the order of random numbers matters,
-    or if rows are padded, which is the way of models that we know little of.
+    One if memory counts, if the order of random numbers matters, or if rows are padded, which is
+    the way of models that we know little of.
     """
     is_plain = trainee.packing is not None and trainee.max_tokens is None
     if not is_plain or _has_dropout(trainee.model):
         return 1
     computed_in = trainee.autocast or trainee.model.dtype
-    return min(lanes.count_lanes(trainee.model.device, computed_in), batch_size)
+    return lanes.count_lanes(trainee.model.device, computed_in)
 
 
 def _has_dropout(model: Any) -> bool:

@@ -6,6 +6,7 @@ norm, and AdamW moves the weights. torch's and DeepSpeed's own code takes the me
 so the loss is multiplied by their number first.
 """
 
+import contextlib
 import importlib
 from collections.abc import Mapping
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import torch
 
 from bakeoff.worker.batches import Batch
+from bakeoff.worker.gradient_sums import GradientSums
 from bakeoff.worker.group import Group
 from bakeoff.worker.modelling import Trainee
 from bakeoff.worker.optimizer import (
@@ -85,7 +87,8 @@ class Spread:
         Returns:
             The loss, (,) fp32.
         """
-        loss = self.loss(batch, divisor) * float(counts)
+        with self._collecting():
+            loss = self.loss(batch, divisor) * float(counts)
         self._go_back(loss, is_last=is_last)
         return loss.detach()
 
@@ -127,6 +130,12 @@ class Spread:
         kind = str(trained.dtype).removeprefix("torch.")
         moments = moments_dtype(self.optimizer)
         return {"trained_dtype": kind, "master_dtype": kind, "optimizer_dtype": moments or kind}
+
+    def _collecting(self) -> contextlib.AbstractContextManager[None]:
+        """Where the gradients of a pass are added up; by autograd where they must meet others'."""
+        if self._job.spread is not None:
+            return contextlib.nullcontext()
+        return GradientSums(self.trainee.trained.values(), in_place=True).collecting()
 
     def _go_back(self, loss: torch.Tensor, *, is_last: bool) -> None:
         (loss * self.group.num_processes).backward()

@@ -17,6 +17,7 @@ import torch
 from typing_extensions import override
 
 from bakeoff.worker import attention, batches, modelling
+from bakeoff.worker.gradient_sums import GradientSums
 from bakeoff.worker.machine import packages, write_json_atomic
 from bakeoff.worker.optimizer import build_optimizer, clip_gradients, embeddings_of
 from bakeoff.worker.rows import IGNORED, Row
@@ -79,6 +80,7 @@ def trace(job: TrainJob, rows: list[Row], *, is_builtin: bool, target: str) -> T
 
 def _step(trainer: Any, rows: list[Row], tape: TapeMode) -> None:
     targets = sum(row.num_targets for row in rows)
+    of_lanes: list[torch.Tensor] = []
     for portion in trainer.portions(rows):
         tape.begins("forward", "activations")
         loss = trainer.loss(portion, targets)
@@ -86,6 +88,10 @@ def _step(trainer: Any, rows: list[Row], tape: TapeMode) -> None:
         loss.backward()
         del loss
         tape.mark((p.grad for p in trainer.trained if p.grad is not None), "gradients")
+        if not of_lanes:
+            of_lanes = [torch.empty_like(p) for p in trainer.trained * (trainer.num_lanes - 1)]
+            tape.mark(of_lanes, "gradients")
+    of_lanes.clear()  # added to those of the first
     tape.begins("optimizer step", "optimizer_transient")
     clip_gradients(trainer.trained, trainer.job.train.max_grad_norm)
     trainer.optimizer.step()
@@ -101,9 +107,11 @@ class _Builtin:
     def __init__(self, job: TrainJob, rows: list[Row], *, is_cuda: bool) -> None:
         self.job = job
         self._trainee = modelling.load_trainee(job, rows, pad_token=0, device=torch.device("cpu"))
+        self.num_lanes = 1 if is_cuda else self._trainee.num_lanes
         self.model = self._trainee.model
         self.model.train()
         self.trained = list(self._trainee.trained.values())
+        self._sums = GradientSums(self.trained, in_place=True)
         self.optimizer: torch.optim.Optimizer
         if job.train.optimizer == "adamw-8bit":
             self.optimizer = _EightBit(self.model, is_cuda=is_cuda)
@@ -114,11 +122,14 @@ class _Builtin:
         return self._trainee.portions(rows, self.job.train.batch_size)
 
     def loss(self, rows: list[Row], targets: int) -> torch.Tensor:
-        return self._trainee.cross_entropy(self._trainee.make_batch(rows), targets)
+        with self._sums.collecting():
+            return self._trainee.cross_entropy(self._trainee.make_batch(rows), targets)
 
 
 class _Framework:
     """What transformers' trainer does in a step, with PEFT's layers."""
+
+    num_lanes = 1
 
     def __init__(self, job: TrainJob, rows: list[Row], *, is_cuda: bool) -> None:
         from transformers import AutoModelForCausalLM
