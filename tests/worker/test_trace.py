@@ -163,3 +163,18 @@ def test_the_trace_is_what_torch_allocates(folder_of):
         live += event.nbytes()
         peak = max(peak, live)
     assert traced.num_bytes == pytest.approx(peak, rel=0.1)
+
+
+def test_a_second_lane_has_gradients_of_its_own_until_the_step(folder_of):
+    folder, values = folder_of("llama", intermediate_size=2816)
+    number = shape_of_config(
+        {"model_type": "llama", **values, "intermediate_size": 2816}, name="llama"
+    ).parameters
+    two, one = (
+        peak_of(_tape(folder, method="full", is_builtin=True, target="cpu", batch_size=size))
+        for size in (2, 1)
+    )
+    if torch.get_num_threads() == 1:
+        pytest.skip("a single core has one lane")
+    assert two.parts["gradients"] == pytest.approx(2 * one.parts["gradients"], rel=0.01)
+    assert one.parts["gradients"] == pytest.approx(2 * number, rel=0.01)

@@ -6,6 +6,7 @@ One row a trainer; what is written here is what the backend's translation sets
 
 from dataclasses import dataclass, replace
 
+from bakeoff.base.cores import num_cores
 from bakeoff.predict.work import AdapterPath, LossPath, OptimizerPath, Shards, Work
 from bakeoff.schema.plan import TrainPlan
 from bakeoff.schema.prediction import Gpu, ModelShape
@@ -65,6 +66,9 @@ loaded so far (CUDA 12 loads each when it is first used)."""
 _ZERO_BUCKET_NUMBERS = 50_000_000
 """That of `bakeoff.strategies.zero`."""
 
+_MAX_LANES_OF_WEIGHTS = 2
+"""That of ``bakeoff.worker.lanes``."""
+
 _HOPPER_WORKSPACE = 32 * _MIB
 
 
@@ -95,6 +99,7 @@ def work_of(
     packs = facts.packs_rows and not is_mixed
     weight = 2 if plan.train.precision == "bf16" else 4
     shards = _shards(plan, gpu)
+    sums = packs and not adapts and plan.strategy == "single" and not shape.experts
     return Work(
         shape=shape,
         rows=plan.train.batch_size,
@@ -117,6 +122,8 @@ def work_of(
         repeats_keys=not packs and plan.train.batch_size > 1,
         adapter=_adapter_path(plan, facts, is_mixed=is_mixed),
         fuses_layers=facts.adapter == "fast" and not is_mixed,
+        sums_gradients=sums,
+        gradient_lanes=_gradient_lanes(plan) if sums and gpu is None else 1,
         loss=facts.loss,
         optimizer=_optimizer(plan, facts, gpu),
         shards=shards,
@@ -124,6 +131,13 @@ def work_of(
         host_libraries_mib=facts.host_libraries_mib,
         gives_back=facts.gives_back,
     )
+
+
+def _gradient_lanes(plan: TrainPlan) -> int:
+    """As ``bakeoff.worker.modelling`` counts them; with bf16 on a CPU without it there is one."""
+    if _is_lean(plan):
+        return 1
+    return min(_MAX_LANES_OF_WEIGHTS, plan.train.batch_size, num_cores())
 
 
 def _is_lean(plan: TrainPlan) -> bool:

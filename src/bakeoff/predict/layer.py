@@ -12,6 +12,10 @@ from dataclasses import dataclass, field
 from bakeoff.predict.tape import Tape
 from bakeoff.predict.work import Work
 
+_TILE_TOKENS = 128
+_KEPT_KEYS = 512
+"""Both of ``bakeoff.worker.attention``."""
+
 
 @dataclass
 class Kept:
@@ -150,13 +154,21 @@ class LayerTape:
         if self.work.attention == "eager":
             kept.add("attention", *self._eager_weights())
         elif self.work.attention == "rows":
-            one = shape.heads * self.work.tokens**2
-            self.tape.drop(self._take(one * e), self._take(one * e))
+            tile = shape.heads * min(self.work.tokens, _TILE_TOKENS) * self.work.tokens
+            self.tape.drop(self._take(tile * e), self._take(tile * 4))
+            if self.work.tokens <= _KEPT_KEYS:
+                kept.add("attention", self._take(self.work.rows * self._tiles() * e))
         else:
             kept.add("attention", self._take(t * shape.heads * 4))
         out = self._take(t * self._query * e)
         kept.add("attention", out)
         return out
+
+    def _tiles(self) -> float:
+        """Weights of a row's tiles, each with the keys up to its end, of all heads."""
+        tokens = self.work.tokens
+        num_tiles = max(1, round(tokens / _TILE_TOKENS))
+        return self.work.shape.heads * tokens**2 * (num_tiles + 1) / (2 * num_tiles)
 
     def _eager_weights(self) -> list[int]:
         """Scores, softmax in fp32 and its copy in the type of the values."""
@@ -177,8 +189,8 @@ class LayerTape:
         if self.work.attention == "eager":
             self.tape.drop(self._take(one * e), self._take(one * 4), self._take(one * 4))
         elif self.work.attention == "rows":
-            one //= self.work.rows
-            self.tape.drop(*(self._take(one * e) for _ in range(3)))
+            tile = shape.heads * min(self.work.tokens, _TILE_TOKENS) * self.work.tokens
+            self.tape.drop(*(self._take(tile * e) for _ in range(3)))
         elif e < 4:
             self.tape.brief(t * self._query * 4, "activations")  # dq is summed in fp32
         self.tape.drop(gradient, *kept.pop("attention"))

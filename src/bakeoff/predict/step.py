@@ -35,6 +35,12 @@ class _Training:
         self._gradients: list[int] = []
         """Those that stay until the optimiser's step."""
 
+        self._is_later_pass = False
+        """Whether there are gradients of an earlier one."""
+
+        self._lanes: list[int] = []
+        """Gradients of the lanes but the first, which are added to those before the step."""
+
     def load(self) -> None:
         work = self._work
         shape = work.shape
@@ -70,7 +76,9 @@ class _Training:
     def step(self, work: Work) -> None:
         for _ in range(min(work.accumulation, 2)):
             self._pass(work)
+            self._is_later_pass = True
         self._optimise(work)
+        self._is_later_pass = False
 
     def _is_trained(self, layer: int) -> bool:
         if self._work.trains_all:
@@ -104,12 +112,15 @@ class _Training:
                 y = self.tape.take(residual, "activations")
                 y, kept[layer] = layers.forward(y, trained=self._is_trained(layer))
                 self.tape.drop(y)
-            made = layers.backward(kept[layer], trained=self._is_trained(layer))
-            self._settle(work, made)
+            is_made = self._is_trained(layer) and not self._adds_in_place(work)
+            self._settle(work, layers.backward(kept[layer], trained=is_made))
             if work.checkpointing:
                 self.tape.drop(inputs.pop())
         self.tape.drop(gradient, *inputs)
         self._outside_gradients(work)
+        if work.gradient_lanes > 1 and not self._is_later_pass:
+            more = (work.gradient_lanes - 1) * work.trained_numbers * work.weight_bytes
+            self._lanes.append(self.tape.take(more, "gradients"))
 
     def _first_with_gradient(self, work: Work) -> int:
         if work.last_layers is not None and not work.trains_all:
@@ -129,17 +140,16 @@ class _Training:
         if shards.gradients > 1 and not shards.unsharded_gradients:
             # Sent to where they belong; what stays here is a part of them.
             self.tape.drop(*made)
-            if not self._is_second_pass(work):
+            if not self._is_later_pass:
                 share = work.layer_numbers * work.weight_bytes / shards.gradients
                 self._gradients.append(self.tape.take(share, "gradients"))
-        elif self._is_second_pass(work):
+        elif self._is_later_pass:
             self.tape.drop(*made)
         else:
             self._gradients.extend(made)
 
-    def _is_second_pass(self, work: Work) -> bool:
-        expected = len(work.linear) if work.shards.gradients == 1 else 1
-        return len(self._gradients) > expected * work.shape.layers
+    def _adds_in_place(self, work: Work) -> bool:
+        return work.sums_gradients and self._is_later_pass
 
     def _loss(self, work: Work, x: int) -> None:
         """Last norm, logits, loss and its gradient down to the last layer."""
@@ -226,22 +236,23 @@ class _Training:
 
     def _head_backward(self, work: Work) -> None:
         t, h = work.all_tokens, work.shape.hidden
-        if work.trains_all:
+        if work.trains_all and not self._adds_in_place(work):
             head = work.shape.vocabulary * h * work.weight_bytes
-            if self._is_second_pass(work) or work.shards.gradients > 1:
+            if self._is_later_pass or work.shards.gradients > 1:
                 self.tape.brief(head, "gradients")
                 head /= work.shards.gradients
-            if not self._is_second_pass(work):
+            if not self._is_later_pass:
                 self._gradients.append(self.tape.take(head, "gradients"))
         self.tape.brief(t * h * work.compute_bytes, "activations")
 
     def _outside_gradients(self, work: Work) -> None:
         """The embedding's, which for a tied one are added to the output layer's."""
-        if not work.trains_all:
+        is_added = work.shape.tied or self._is_later_pass
+        if not work.trains_all or (work.sums_gradients and is_added):
             return
         numbers = work.shape.vocabulary * work.shape.hidden
         whole = self.tape.take(numbers * work.weight_bytes, "gradients")
-        if work.shape.tied or work.shards.gradients > 1 or work.accumulation > 1:
+        if is_added or work.shards.gradients > 1:
             self.tape.drop(whole)
         else:
             self._gradients.append(whole)
@@ -249,6 +260,8 @@ class _Training:
     def _optimise(self, work: Work) -> None:
         tape = self.tape
         tape.begins("optimizer step")
+        tape.drop(*self._lanes)
+        self._lanes.clear()
         adapters = work.adapter_numbers
         small = tape.take(adapters * work.adapter_bytes, "gradients") if adapters else None
         trained = work.trained_numbers / work.shards.optimizer

@@ -100,6 +100,13 @@ class Work:
     fuses_layers: bool = False
     """Whether norms and gated layers are one autograd node each, as in the built-in trainer."""
 
+    sums_gradients: bool = False
+    """Whether the gradient of a matrix is added to that of earlier passes as it is made, so that it
+    never exists by itself (the built-in trainer, alone)."""
+
+    gradient_lanes: int = 1
+    """Passes side by side, each with gradients of its own (the built-in trainer on a CPU)."""
+
     loss: LossPath = "model"
     keeps_outputs: bool = False
     """Whether the caller holds on to the logits during the backward pass."""

@@ -7,6 +7,7 @@ with the tape (``bakeoff.predict.tape``).
 """
 
 import contextlib
+import itertools
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from typing_extensions import override
 
 from bakeoff.worker import attention, batches, modelling
 from bakeoff.worker.gradient_sums import GradientSums
+from bakeoff.worker.lanes import share_out
 from bakeoff.worker.machine import packages, write_json_atomic
 from bakeoff.worker.optimizer import build_optimizer, clip_gradients, embeddings_of
 from bakeoff.worker.rows import IGNORED, Row
@@ -80,18 +82,14 @@ def trace(job: TrainJob, rows: list[Row], *, is_builtin: bool, target: str) -> T
 
 def _step(trainer: Any, rows: list[Row], tape: TapeMode) -> None:
     targets = sum(row.num_targets for row in rows)
-    of_lanes: list[torch.Tensor] = []
-    for portion in trainer.portions(rows):
+    for passes in trainer.passes(rows):
         tape.begins("forward", "activations")
-        loss = trainer.loss(portion, targets)
+        losses = [trainer.loss(portion, targets, lane) for lane, portion in enumerate(passes)]
         tape.begins("backward", "activations")
-        loss.backward()
-        del loss
-        tape.mark((p.grad for p in trainer.trained if p.grad is not None), "gradients")
-        if not of_lanes:
-            of_lanes = [torch.empty_like(p) for p in trainer.trained * (trainer.num_lanes - 1)]
-            tape.mark(of_lanes, "gradients")
-    of_lanes.clear()  # added to those of the first
+        while losses:
+            losses.pop().backward()
+        tape.mark(trainer.gradients(), "gradients")
+    trainer.join_lanes()
     tape.begins("optimizer step", "optimizer_transient")
     clip_gradients(trainer.trained, trainer.job.train.max_grad_norm)
     trainer.optimizer.step()
@@ -107,29 +105,40 @@ class _Builtin:
     def __init__(self, job: TrainJob, rows: list[Row], *, is_cuda: bool) -> None:
         self.job = job
         self._trainee = modelling.load_trainee(job, rows, pad_token=0, device=torch.device("cpu"))
-        self.num_lanes = 1 if is_cuda else self._trainee.num_lanes
+        self._num_lanes = 1 if is_cuda else self._trainee.num_lanes
         self.model = self._trainee.model
         self.model.train()
         self.trained = list(self._trainee.trained.values())
-        self._sums = GradientSums(self.trained, in_place=True)
+        self.join_lanes()
         self.optimizer: torch.optim.Optimizer
         if job.train.optimizer == "adamw-8bit":
             self.optimizer = _EightBit(self.model, is_cuda=is_cuda)
         else:
             self.optimizer = build_optimizer(self._trainee.trained, job.train)
 
-    def portions(self, rows: list[Row]) -> list[list[Row]]:
-        return self._trainee.portions(rows, self.job.train.batch_size)
+    def passes(self, rows: list[Row]) -> list[list[list[Row]]]:
+        if self._num_lanes == 1:
+            return [[some] for some in self._trainee.portions(rows, self.job.train.batch_size)]
+        lanes = share_out(rows, self._num_lanes, self.job.train.batch_size)
+        rounds = itertools.zip_longest(*lanes)
+        return [[some for some in side_by_side if some] for side_by_side in rounds]
 
-    def loss(self, rows: list[Row], targets: int) -> torch.Tensor:
-        with self._sums.collecting():
+    def gradients(self) -> list[torch.Tensor]:
+        of_lanes = [value for sums in self._sums for value in sums.values(self.trained)]
+        return [g for g in (*of_lanes, *(p.grad for p in self.trained)) if g is not None]
+
+    def join_lanes(self) -> None:
+        """The gradients of the first are those of all."""
+        lanes = range(self._num_lanes)
+        self._sums = [GradientSums(self.trained, in_place=lane == 0) for lane in lanes]
+
+    def loss(self, rows: list[Row], targets: int, lane: int) -> torch.Tensor:
+        with self._sums[lane].collecting():
             return self._trainee.cross_entropy(self._trainee.make_batch(rows), targets)
 
 
 class _Framework:
     """What transformers' trainer does in a step, with PEFT's layers."""
-
-    num_lanes = 1
 
     def __init__(self, job: TrainJob, rows: list[Row], *, is_cuda: bool) -> None:
         from transformers import AutoModelForCausalLM
@@ -155,10 +164,17 @@ class _Framework:
         else:
             self.optimizer = torch.optim.AdamW(self.trained, foreach=is_cuda)
 
-    def portions(self, rows: list[Row]) -> list[list[Row]]:
-        return batches.micro_batches(rows, self.job.train.batch_size, by_length=False)
+    def passes(self, rows: list[Row]) -> list[list[list[Row]]]:
+        portions = batches.micro_batches(rows, self.job.train.batch_size, by_length=False)
+        return [[portion] for portion in portions]
 
-    def loss(self, rows: list[Row], targets: int) -> torch.Tensor:
+    def gradients(self) -> list[torch.Tensor]:
+        return [p.grad for p in self.trained if p.grad is not None]
+
+    def join_lanes(self) -> None:
+        """There is one."""
+
+    def loss(self, rows: list[Row], targets: int, _lane: int) -> torch.Tensor:
         batch = batches.pad(rows, pad_token=0)
         with torch.autocast("cpu", torch.bfloat16, enabled=self._is_mixed):
             outputs = self.model(
