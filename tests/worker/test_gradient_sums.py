@@ -70,7 +70,8 @@ def test_layers_that_are_not_trained_and_embeddings_of_a_special_kind_stay_as_th
     frozen = torch.nn.Linear(2, 2).requires_grad_(False)
     special = torch.nn.Embedding(4, 2, max_norm=1.0)
     model = torch.nn.Sequential(torch.nn.Linear(2, 2), frozen, special)
-    assert add_up_in_place(model) == {"linear layers": 1, "embeddings": 0}
+    assert add_up_in_place(model) == ({"linear layers": 1, "embeddings": 0}, False)
+    assert add_up_in_place(model[:2]) == ({"linear layers": 1, "embeddings": 0}, True)
 
 
 def test_a_thread_that_collects_nothing_leaves_gradients_to_autograd():

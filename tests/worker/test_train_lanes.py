@@ -78,6 +78,13 @@ def test_rows_wait_for_each_other_where_side_by_side_would_change_something(
     assert load(folder, rows, **settings).num_lanes == num_lanes
 
 
+def test_whole_weights_that_autograd_adds_up_are_trained_in_one_lane(tmp_path):
+    rows, folder = make_rows(), save_model(tmp_path, "gpt2", PACKED["gpt2"])
+    trainee = load(folder, rows, method="full")
+    assert trainee.packing is not None
+    assert trainee.num_lanes == 1
+
+
 def test_a_mistake_in_a_lane_ends_the_step():
     two = Lanes(2)
     with pytest.raises(ZeroDivisionError):

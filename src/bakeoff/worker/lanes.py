@@ -21,7 +21,8 @@ from bakeoff.worker.rows import Row
 MAX_LANES = 4
 
 MAX_LANES_OF_WEIGHTS = 2
-"""Where whole weights are trained: each further lane has gradients as large as they are."""
+"""Where whole weights are trained: each further lane has gradients as large as they are. Where some
+are not added up in place there is one: each of the smaller passes would make them anew."""
 
 Gradients = list[torch.Tensor | None]
 Item = TypeVar("Item")

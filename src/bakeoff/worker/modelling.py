@@ -130,8 +130,11 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
     fused_parts = {} if is_mixed else fused.fuse(model)
     if job.freeze is not None:
         _freeze_all_but_last(model, job.freeze.trainable_layers)
+    most_lanes = lanes.MAX_LANES
     if job.lora is None and job.spread is None and not is_mixed:
-        fused_parts |= summing_layers.add_up_in_place(model)
+        counts, is_complete = summing_layers.add_up_in_place(model)
+        fused_parts |= counts
+        most_lanes = lanes.MAX_LANES_OF_WEIGHTS if is_complete else 1
     if job.train.recomputes_activations:
         _recompute_activations(model)
     trainee = Trainee(
@@ -152,8 +155,7 @@ def load_trainee(job: TrainJob, rows: RowList, *, pad_token: int, device: torch.
     )
     if not job.trust_remote_code and job.spread is None:
         # Processes are lanes already; and their gradients meet in hooks that lanes go around.
-        most = lanes.MAX_LANES if job.lora is not None else lanes.MAX_LANES_OF_WEIGHTS
-        trainee.num_lanes = min(_count_lanes(trainee), job.train.batch_size, most)
+        trainee.num_lanes = min(_count_lanes(trainee), job.train.batch_size, most_lanes)
     return trainee
 
 

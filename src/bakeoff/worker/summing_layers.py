@@ -10,12 +10,17 @@ from bakeoff.worker.gradient_sums import sum_of
 from bakeoff.worker.linear import Layer
 
 
-def add_up_in_place(model: torch.nn.Module) -> dict[str, int]:
-    """Change all that are trained (see ``gradient_sums``); how many of each kind.
+def add_up_in_place(model: torch.nn.Module) -> tuple[dict[str, int], bool]:
+    """Change all that are trained (see ``gradient_sums``).
 
-    Gated layers do so by themselves (``fused``), and so does the output layer with the loss.
+    Gated layers add up by themselves (``fused``), and so does the output layer with the loss.
+
+    Returns:
+        How many of each kind, and whether no other matrix is trained (experts, layers of an
+        architecture's own).
     """
     counts = {"linear layers": 0, "embeddings": 0}
+    others = {id(p) for p in model.parameters() if p.requires_grad and p.dim() >= 2}
     for module in model.modules():
         if type(module) is torch.nn.Linear and module.weight.requires_grad:
             module.forward = MethodType(_linear, module)
@@ -23,7 +28,10 @@ def add_up_in_place(model: torch.nn.Module) -> dict[str, int]:
         elif type(module) is torch.nn.Embedding and _is_plain(module):
             module.forward = MethodType(_embed, module)
             counts["embeddings"] += 1
-    return counts
+        else:
+            continue
+        others.discard(id(module.weight))
+    return counts, not others
 
 
 def _is_plain(embedding: torch.nn.Embedding) -> bool:
