@@ -108,6 +108,14 @@ def test_pure_bf16_adamw_takes_8_bytes_a_parameter_and_2_more_with_foreach(optim
     assert peak.num_bytes / QWEN.parameters == pytest.approx(each, rel=0.05)
 
 
+def test_with_the_last_layer_alone_foreach_copies_nothing_of_the_embedding():
+    work = Work(shape=QWEN, rows=1, tokens=16, last_layers=1, optimizer="foreach")
+    embedding = QWEN.vocabulary * QWEN.hidden
+    assert work.trained_numbers < work.largest_trained * 6 < embedding
+    parts = peak_of(write_training(work)).parts
+    assert parts.get("optimizer_transient", 0) <= 2 * work.trained_numbers
+
+
 def test_logits_of_a_large_vocabulary_take_12_bytes_a_number_in_transformers():
     """log softmax, its gradient and that of the loss, all in fp32."""
     tokens = 4096

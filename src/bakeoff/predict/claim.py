@@ -21,7 +21,7 @@ def judge(work: Work, claimed_bytes: int, gpu: Gpu | None) -> Claim:
         state = 2 * work.weight_moment_bytes / work.shards.optimizer
         pieces.append(("AdamW's two moments", state))
         # A gradient can be used up as soon as it is there: only the largest has to exist.
-        pieces.append(("the largest gradient", work.shape.largest_parameter * work.weight_bytes))
+        pieces.append(("the largest gradient", work.largest_trained * work.weight_bytes))
     if adapters:
         pieces.append(("adapter, gradient and moments", adapters))
     pieces.append(

@@ -279,7 +279,7 @@ class _Training:
     def _transient(self, work: Work, trained: float, adapters: int) -> None:
         """``foreach`` takes the square roots of all second moments at once."""
         each = work.state_bytes
-        largest = work.shape.largest_parameter / work.shards.optimizer
+        largest = work.largest_trained / work.shards.optimizer
         if work.optimizer == "foreach":
             parts = [largest * each, max(trained - largest, 0) * each] if trained else []
             parts += [adapters * work.adapter_bytes] if adapters else []
@@ -299,6 +299,6 @@ def _moments(work: Work, trained: float) -> list[float]:
     if work.optimizer == "8bit":
         largest = work.embedding_in_fp32 * 4 * share
     else:
-        pieces = min(work.shape.largest_parameter / work.shards.optimizer, trained)
+        pieces = min(work.largest_trained / work.shards.optimizer, trained)
         largest = pieces * work.state_bytes
     return [largest, work.weight_moment_bytes * share - largest]

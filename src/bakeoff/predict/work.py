@@ -190,6 +190,14 @@ class Work:
         return layer * min(self.last_layers, self.shape.layers)
 
     @property
+    def largest_trained(self) -> int:
+        """Of the model's own trained weights the largest, in numbers."""
+        if self.trains_all:
+            return self.shape.largest_parameter
+        inside = (rows * columns for _, rows, columns in self.linear)
+        return max(*inside, self.shape.largest_expert_tensor) if self.trained_numbers else 0
+
+    @property
     def stored_weight_bytes(self) -> float:
         """Of the frozen or trained model on one device.
 
